@@ -1,0 +1,71 @@
+#pragma once
+// A whole run: model, its branches, training. Read from TOML with overrides; the resolved form is pointwork.toml.
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "pointwork/config/model_config.h"
+#include "pointwork/config/train_config.h"
+
+namespace pointwork {
+
+struct Config {
+  ModelConfig model;
+  std::map<std::string, BranchConfig> branch;
+  TrainConfig train;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  GuardConfig guard;
+  EvaluateConfig evaluate;
+  CheckpointConfig checkpoint;
+
+  bool operator==(const Config&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("model", self.model, {.help = "the trunk"});
+    visit("branch", self.branch, {.help = "the grammar: [branch.NAME] with a kind"});
+    visit("train", self.train, {.help = "budget and batches"});
+    visit("optimizer", self.optimizer, {.help = "AdamW"});
+    visit("schedule", self.schedule, {.help = "course of the learning rate"});
+    visit("guard", self.guard, {.help = "what protects the weights from a bad step"});
+    visit("evaluate", self.evaluate, {.help = "validation during training"});
+    visit("checkpoint", self.checkpoint, {.help = "what is kept"});
+  }
+};
+
+// One `--section.key=value` of the command line, without its dashes.
+struct Override {
+  std::string key;    // "branch.mod.route.capacity"
+  std::string value;  // as written; read by the key's type, a TOML literal where it is a list or a table
+};
+
+// Reads TOML text, applies overrides, validates. All problems are collected: the Error lists every one, each with its full path, and for
+// an unknown key the nearest right one. Throws UsageError where the only problems lie in the overrides' keys.
+Config parse_config(const std::string& toml, const std::string& source_name, const std::vector<Override>& overrides = {});
+Config load_config(const std::filesystem::path& path, const std::vector<Override>& overrides = {});
+
+// What load_config checks last: ranges that need more than one field (head counts, names of branches, cycles, a budget given twice …).
+// Every problem, one string each, with its path.
+std::vector<std::string> problems(const Config& config);
+
+std::string to_toml(const Config& config);  // every key; parse_config gives the same Config back
+std::string to_json(const Config& config);  // the same tree
+
+// Paths of the keys whose values differ, "train.steps" and so on.
+std::vector<std::string> changed_keys(const Config& a, const Config& b);
+
+// What a key means: type, unit, default, range, help. `key` may be a section. Unknown: Error with the nearest.
+std::string explain(const std::string& key);
+
+// docs/config.md: every section and key as tables.
+std::string config_reference();
+
+// The layer names in order, length num_hidden_layers (model.layers expanded).
+std::vector<std::string> layer_names(const ModelConfig& model);
+
+// The same model with every route removed: what each comparison is measured against.
+Config dense_twin(const Config& config);
+
+}  // namespace pointwork

@@ -1,0 +1,214 @@
+#pragma once
+// What a model is: the trunk, and the grammar of its branches.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "pointwork/config/fields.h"
+#include "pointwork/config/route_config.h"
+
+namespace pointwork {
+
+enum class NormKind { layernorm, rmsnorm };
+template <>
+struct EnumNames<NormKind> {
+  static constexpr std::pair<const char*, NormKind> names[] = {{"layernorm", NormKind::layernorm},
+                                                               {"rmsnorm", NormKind::rmsnorm}};
+};
+
+enum class PositionEmbedding { learned, none };
+template <>
+struct EnumNames<PositionEmbedding> {
+  static constexpr std::pair<const char*, PositionEmbedding> names[] = {
+      {"learned", PositionEmbedding::learned}, {"none", PositionEmbedding::none}};
+};
+
+enum class Initializer { gpt2, llama };
+template <>
+struct EnumNames<Initializer> {
+  static constexpr std::pair<const char*, Initializer> names[] = {{"gpt2", Initializer::gpt2},
+                                                                  {"llama", Initializer::llama}};
+};
+
+// A leaf's norm stands inside the leaf ("inside"), or is left to the routed branch around it ("outside").
+enum class NormPlace { inside, outside };
+template <>
+struct EnumNames<NormPlace> {
+  static constexpr std::pair<const char*, NormPlace> names[] = {{"inside", NormPlace::inside},
+                                                                {"outside", NormPlace::outside}};
+};
+
+enum class QkNorm { none, head, projection };
+template <>
+struct EnumNames<QkNorm> {
+  static constexpr std::pair<const char*, QkNorm> names[] = {
+      {"none", QkNorm::none}, {"head", QkNorm::head}, {"projection", QkNorm::projection}};
+};
+
+enum class Activation { gelu, gelu_tanh, relu, swiglu };
+template <>
+struct EnumNames<Activation> {
+  static constexpr std::pair<const char*, Activation> names[] = {{"gelu", Activation::gelu},
+                                                                 {"gelu_tanh", Activation::gelu_tanh},
+                                                                 {"relu", Activation::relu},
+                                                                 {"swiglu", Activation::swiglu}};
+};
+
+struct AttentionConfig {
+  int64_t num_attention_heads = 4;
+  int64_t num_key_value_heads = 0;
+  int64_t head_dim = 0;
+  double rope_theta = 0;
+  double partial_rotary_factor = 1;
+  double scale = 0;
+  QkNorm qk_norm = QkNorm::none;
+  bool qkv_bias = false;
+  bool output_bias = false;
+  NormPlace norm = NormPlace::inside;
+  bool output_norm = false;
+
+  bool operator==(const AttentionConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("num_attention_heads", self.num_attention_heads, {.help = "query heads", .min = 1});
+    visit("num_key_value_heads", self.num_key_value_heads,
+          {.help = "key-value heads, a divisor of the query heads; 0: as many as query heads", .min = 0});
+    visit("head_dim", self.head_dim, {.help = "width of a head; 0: hidden_size / heads", .min = 0});
+    visit("rope_theta", self.rope_theta,
+          {.help = "base of the rotary position embedding; 0: no rotation", .min = 0});
+    visit("partial_rotary_factor", self.partial_rotary_factor,
+          {.help = "share of each head that is rotated", .min = 0, .max = 1, .above_min = true});
+    visit("scale", self.scale,
+          {.help = "factor on query-key products; 0: 1 / sqrt(head_dim)", .min = 0});
+    visit("qk_norm", self.qk_norm,
+          {.help = "RMSNorm of queries and keys: per head, or over the whole projection"});
+    visit("qkv_bias", self.qkv_bias, {.help = "biases on the query, key and value projections"});
+    visit("output_bias", self.output_bias, {.help = "a bias on the output projection"});
+    visit("norm", self.norm, {.help = "where the input norm stands"});
+    visit("output_norm", self.output_norm, {.help = "a second norm on what the branch adds"});
+  }
+};
+
+struct MlpConfig {
+  int64_t intermediate_size = 0;
+  Activation hidden_act = Activation::gelu_tanh;
+  bool bias = false;
+  NormPlace norm = NormPlace::inside;
+  bool output_norm = false;
+
+  bool operator==(const MlpConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("intermediate_size", self.intermediate_size,
+          {.help = "width between the two projections; 0: 4 x hidden_size", .min = 0});
+    visit("hidden_act", self.hidden_act, {.help = "activation; swiglu has a third projection"});
+    visit("bias", self.bias, {.help = "biases on the projections"});
+    visit("norm", self.norm, {.help = "where the input norm stands"});
+    visit("output_norm", self.output_norm, {.help = "a second norm on what the branch adds"});
+  }
+};
+
+// Each child sees x + the sum of what came before it.
+struct ChainConfig {
+  std::vector<std::string> of;
+  bool operator==(const ChainConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("of", self.of, {.help = "names of branches, applied one after another"});
+  }
+};
+
+// Every child sees x.
+struct ParallelConfig {
+  std::vector<std::string> of;
+  bool operator==(const ParallelConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("of", self.of, {.help = "names of branches, applied side by side to the same input"});
+  }
+};
+
+struct RepeatConfig {
+  std::string of;
+  int64_t times = 2;
+  bool operator==(const RepeatConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("of", self.of, {.help = "name of the branch, whose weights the rounds share"});
+    visit("times", self.times, {.help = "rounds", .min = 1});
+  }
+};
+
+struct RoutedConfig {
+  std::string of;
+  RouteConfig route;
+  bool operator==(const RoutedConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("of", self.of, {.help = "name of the branch that chosen tokens enter"});
+    visit("route", self.route, {.help = "who enters"});
+  }
+};
+
+// [branch.NAME]: `kind` selects the alternative, by this order of names.
+struct BranchConfig {
+  std::variant<AttentionConfig, MlpConfig, ChainConfig, ParallelConfig, RepeatConfig, RoutedConfig> form;
+  static constexpr const char* kinds[] = {"attention", "mlp", "chain", "parallel", "repeat", "routed"};
+  const char* kind() const { return kinds[form.index()]; }
+  bool operator==(const BranchConfig&) const = default;
+};
+
+// model.layers: a list (the repeated part), or { first, repeat, last }. first + repeat, repeat, … + last fill num_hidden_layers.
+struct LayersConfig {
+  std::vector<std::string> first, repeat, last;
+  bool operator==(const LayersConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("first", self.first, {.help = "branches of the first layers"});
+    visit("repeat", self.repeat, {.help = "branches of the layers between, repeated as often as needed"});
+    visit("last", self.last, {.help = "branches of the last layers"});
+  }
+};
+
+struct ModelConfig {
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 256;
+  int64_t num_hidden_layers = 4;
+  int64_t max_position_embeddings = 256;
+  LayersConfig layers;
+  PositionEmbedding position_embedding = PositionEmbedding::learned;
+  NormKind norm = NormKind::layernorm;
+  double norm_eps = 1e-5;
+  bool norm_bias = true;
+  bool tie_word_embeddings = true;
+  Initializer initializer = Initializer::gpt2;
+  double initializer_range = 0.02;
+
+  bool operator==(const ModelConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("vocab_size", self.vocab_size,
+          {.help = "rows of the embedding; 0: the data set's vocabulary", .unit = "tokens", .min = 0, .max = 1 << 24});
+    visit("hidden_size", self.hidden_size, {.help = "width of the residual stream", .min = 1, .max = 1 << 20});
+    visit("num_hidden_layers", self.num_hidden_layers,
+          {.help = "layers; a repeat counts as one", .min = 1, .max = 4096});
+    visit("max_position_embeddings", self.max_position_embeddings,
+          {.help = "trained context", .unit = "tokens", .min = 1, .max = 1 << 24});
+    visit("layers", self.layers, {.help = "names of branches, repeated until num_hidden_layers"});
+    visit("position_embedding", self.position_embedding,
+          {.help = "absolute positions added to the embedding; rotary ones belong to attention (rope_theta)"});
+    visit("norm", self.norm, {.help = "kind of every norm"});
+    visit("norm_eps", self.norm_eps, {.help = "added to the variance", .min = 0, .max = 1});
+    visit("norm_bias", self.norm_bias, {.help = "a bias in every layernorm"});
+    visit("tie_word_embeddings", self.tie_word_embeddings, {.help = "the head is the embedding, transposed"});
+    visit("initializer", self.initializer,
+          {.help = "gpt2: residual projections scaled by 1 / sqrt(2 x layers); llama: all alike"});
+    visit("initializer_range", self.initializer_range,
+          {.help = "standard deviation of initial weights", .min = 0, .max = 10, .above_min = true});
+  }
+};
+
+}  // namespace pointwork
