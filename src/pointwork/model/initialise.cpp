@@ -1,0 +1,79 @@
+#include <cmath>
+
+#include "pointwork/base/check.h"
+#include "pointwork/base/rng.h"
+#include "pointwork/model/model.h"
+#include "pointwork/nn/routed.h"
+
+namespace pointwork {
+namespace {
+
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// Filled in float64 on the CPU, then copied: the values depend on neither device nor thread count.
+void fill_normal(Tensor parameter, double scale, uint64_t key) {
+  Tensor host = torch::empty({parameter.numel()}, torch::kFloat32);
+  float* out = host.data_ptr<float>();
+  const int64_t n = host.numel();
+#pragma omp parallel for schedule(static) if (n > 4096)
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = static_cast<float>(scale * random_normal(key, static_cast<uint64_t>(i)));
+  }
+  parameter.copy_(host.view_as(parameter));
+}
+
+// The router's own scale, found by its place in the tree.
+double router_scale(const Model& model, const std::string& parameter) {
+  for (const auto& item : model.named_modules()) {
+    const auto* routed = dynamic_cast<const Routed*>(item.value().get());
+    if (routed && parameter == item.key() + ".router.weight") return routed->router->config().initializer_range;
+  }
+  fail("[initialise] ", parameter, " belongs to no routed branch");
+}
+
+}  // namespace
+
+bool is_predictor(const std::string& parameter_name) {
+  return parameter_name.find(".predictor.") != std::string::npos;
+}
+
+void initialise(Model& model, uint64_t seed) {
+  const torch::NoGradGuard no_grad;
+  const ModelConfig& config = model.config().model;
+  const double range = config.initializer_range;
+  const double residual = config.initializer == Initializer::gpt2
+                              ? range / std::sqrt(2.0 * static_cast<double>(config.num_hidden_layers))
+                              : range;
+  for (auto& item : model.named_parameters()) {
+    const std::string& name = item.key();
+    Tensor& value = item.value();
+    double scale = range;
+    if (is_predictor(name)) {
+      if (value.dim() == 1 && !ends_with(name, ".output")) continue;  // biases hold their start
+      scale = 1 / std::sqrt(static_cast<double>(value.size(-1)));
+    } else if (ends_with(name, "router.weight")) {
+      scale = router_scale(model, name);
+    } else if (value.dim() == 1) {
+      continue;  // norms are one, biases zero from construction
+    } else if (ends_with(name, ".output") || ends_with(name, ".down")) {
+      scale = residual;
+    }
+    fill_normal(value, scale, stream_key(seed, "initialise/" + name));
+  }
+}
+
+void convert(Model& model, torch::Dtype dtype, torch::Device device) {
+  const torch::NoGradGuard no_grad;
+  const auto stays = [](const std::string& name) {
+    return name.find(".router.") != std::string::npos && name.find(".predictor.hidden") == std::string::npos;
+  };
+  for (auto& item : model.named_parameters()) {
+    const bool keep = stays(item.key()) && dtype != torch::kFloat64;
+    item.value().set_data(item.value().to(device, keep ? item.value().scalar_type() : dtype));
+  }
+  for (auto& item : model.named_buffers()) item.value().set_data(item.value().to(device));
+}
+
+}  // namespace pointwork

@@ -1,0 +1,55 @@
+#pragma once
+// chain, parallel and repeat: branches of branches.
+
+#include "pointwork/nn/branch.h"
+
+namespace pointwork {
+
+// Each child sees x + the sum of what came before it.
+class Chain : public Branch {
+ public:
+  explicit Chain(const std::vector<std::pair<std::string, BranchPtr>>& children);
+  Output forward(const Tensor& x, Context& ctx) override;
+  Output add_to(const Tensor& x, Context& ctx) override;
+  void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
+  int64_t number_sites(int64_t first) override;
+  double cached_values_per_token(int64_t step) const override;
+
+ private:
+  std::vector<std::pair<std::string, BranchPtr>> children_;
+};
+
+// Every child sees x (GPT-NeoX).
+class Parallel : public Branch {
+ public:
+  explicit Parallel(const std::vector<std::pair<std::string, BranchPtr>>& children);
+  Output forward(const Tensor& x, Context& ctx) override;
+  Output add_to(const Tensor& x, Context& ctx) override;
+  void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
+  int64_t number_sites(int64_t first) override;
+  double cached_values_per_token(int64_t step) const override;
+
+ private:
+  std::vector<std::pair<std::string, BranchPtr>> children_;
+};
+
+// The same body `times` times, as a chain of itself; the rounds share weights, not cache sites.
+class Repeat : public Branch {
+ public:
+  Repeat(BranchPtr body, int64_t times);
+  Output forward(const Tensor& x, Context& ctx) override;
+  Output add_to(const Tensor& x, Context& ctx) override;
+  void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
+  int64_t number_sites(int64_t first) override;
+  double cached_values_per_token(int64_t step) const override;
+
+ private:
+  template <class Round>
+  void rounds(Context& ctx, const Round& body);
+
+  BranchPtr body_;
+  int64_t times_;
+  int64_t sites_ = 0;  // of the body
+};
+
+}  // namespace pointwork

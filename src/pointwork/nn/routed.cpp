@@ -1,0 +1,78 @@
+#include "pointwork/nn/routed.h"
+
+#include "pointwork/base/check.h"
+#include "pointwork/ops/rows.h"
+#include "pointwork/route/choice.h"
+
+namespace pointwork {
+
+Routed::Routed(std::string name, int64_t size, const RouteConfig& config, BranchPtr inner)
+    : router(register_module("router", std::make_shared<Router>(std::move(name), size, config))),
+      body(register_module("body", std::move(inner))) {}
+
+Output Routed::run(const Tensor& x, Context& ctx, bool add) {
+  Route route = router->forward(x, ctx);
+  const Tensor base = add ? x : Tensor();
+  Output out;
+  if (route.token.size(0) == 0) {
+    // No row takes the block: its weights are not read at all.
+    out.delta = add ? x : torch::zeros_like(x);
+  } else {
+    const RowIndex index{route.token, route.row_offset, route.row_slot};
+    const bool all = route.capacity >= 1;
+    const Tensor slots = all ? x : dispatch(x, index);
+    Context inner = ctx.with(all ? ctx.rows : gather_rows_of(ctx.rows, route.token, route.shape.each));
+    out = body->forward(slots, inner);
+    out.delta = combine(base, out.delta, route.weight, index);
+  }
+  out.routes.insert(out.routes.begin(), std::move(route));
+  return out;
+}
+
+Output Routed::forward(const Tensor& x, Context& ctx) { return run(x, ctx, false); }
+
+Output Routed::add_to(const Tensor& x, Context& ctx) { return run(x, ctx, true); }
+
+void Routed::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
+  const double rows = extent.total();
+  const auto part = [&](const std::string& what, double weights, double all) {
+    parts.push_back({name + "." + what, 2 * weights * rows, all, all * extent.share()});
+  };
+  if (router->weight.defined()) {
+    const auto size = static_cast<double>(router->weight.numel());
+    part("router", size, size);
+  }
+  if (router->predictor) {
+    const Predictor& p = *router->predictor;
+    const auto weights = static_cast<double>(p.hidden.numel() + p.output.numel());
+    part("router.predictor", weights, weights + static_cast<double>(p.hidden_bias.numel() + 1));
+  }
+
+  Extent inner = extent;
+  const double capacity = router->capacity(extent.step);
+  if (extent.entered) {
+    check(*extent.next_entered < extent.entered->size(), "[", name, "] has no measured route left to count");
+    inner.rows = (*extent.entered)[(*extent.next_entered)++];
+    if (inner.total() == 0) inner.entered = nullptr;  // a body that did not run made no routes
+  } else if (capacity < 1) {
+    for (double& n : inner.rows) {
+      if (extent.routing == Routing::training) {
+        n = static_cast<double>(slots_of(capacity, static_cast<int64_t>(n)));
+      } else if (extent.kind == FlopKind::expected) {
+        n *= capacity;
+      }
+    }
+    if (extent.kind == FlopKind::expected || extent.routing == Routing::training) {
+      for (double& n : inner.past) n *= capacity;
+    }
+  }
+  body->flops(inner, name + ".body", parts);
+}
+
+int64_t Routed::number_sites(int64_t first) { return body->number_sites(first); }
+
+double Routed::cached_values_per_token(int64_t step) const {
+  return router->capacity(step) * body->cached_values_per_token(step);
+}
+
+}  // namespace pointwork

@@ -1,0 +1,21 @@
+#pragma once
+// Which rows have the highest scores.
+
+#include <torch/types.h>
+
+#include <string>
+
+namespace pointwork {
+
+using torch::Tensor;
+
+// The highest scores of each sequence, rows ascending, ties to the lower row, -1 where a slot stays empty. score float [T] in `sequences` runs
+// of equal length; valid bool [T] or undefined; wanted int32 [sequences] or undefined (each). → int32 [sequences · each]
+// Error on NaN among valid rows, naming `name` and the row (on the CPU; elsewhere NaN ranks highest and the step's guard sees it).
+Tensor top_rows(const std::string& name, const Tensor& score, int64_t sequences, const Tensor& valid, const Tensor& wanted,
+                int64_t each);
+
+// Rows whose decision is above 0, ascending. decision float [T], valid bool [T] or undefined. → int32 [count]
+Tensor rows_above_zero(const Tensor& decision, const Tensor& valid);
+
+}  // namespace pointwork
