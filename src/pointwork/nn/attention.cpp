@@ -76,7 +76,8 @@ void Attention::flops(Extent& extent, const std::string& name, FlopParts& parts)
   };
   part("qkv", qkv, qkv_bias);
   // Scores and their product with the values, per query head.
-  parts.push_back({name + ".pairs", 4.0 * static_cast<double>(heads_ * head_dim_) * extent.pairs(), 0, 0});
+  const double each = 4.0 * static_cast<double>(heads_ * head_dim_);
+  parts.push_back({name + ".pairs", each * extent.pairs(), 0, 0, each * extent.masked_pairs()});
   part("output", output, output_bias);
 }
 

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "pointwork/nn/context.h"
+#include "pointwork/route/context.h"
 #include "pointwork/nn/flops.h"
 #include "pointwork/route/route.h"
 

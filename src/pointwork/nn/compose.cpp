@@ -132,7 +132,10 @@ void Repeat::flops(Extent& extent, const std::string& name, FlopParts& parts) co
   for (int64_t round = 1; round < times_; ++round) {
     FlopParts again;
     body_->flops(extent, name, again);  // with measured rows each round has its own
-    for (size_t i = 0; i < again.size(); ++i) parts[begin + i].flops += again[i].flops;
+    for (size_t i = 0; i < again.size(); ++i) {
+      parts[begin + i].flops += again[i].flops;
+      parts[begin + i].masked += again[i].masked;
+    }
   }
 }
 

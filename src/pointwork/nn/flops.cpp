@@ -1,5 +1,6 @@
 #include "pointwork/nn/flops.h"
 
+#include <algorithm>
 #include <numeric>
 
 namespace pointwork {
@@ -17,9 +18,27 @@ double Extent::pairs() const {
   return sum;
 }
 
+double Extent::masked_pairs() const {
+  double sum = 0;
+  for (const double n : rows) sum += n * (n - 1) / 2;
+  return std::max(sum, 0.0);
+}
+
 double total_flops(const FlopParts& parts) {
   double sum = 0;
   for (const FlopPart& part : parts) sum += part.flops;
+  return sum;
+}
+
+double total_masked(const FlopParts& parts) {
+  double sum = 0;
+  for (const FlopPart& part : parts) sum += part.masked;
+  return sum;
+}
+
+double active_parameters(const FlopParts& parts) {
+  double sum = 0;
+  for (const FlopPart& part : parts) sum += part.active;
   return sum;
 }
 

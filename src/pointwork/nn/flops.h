@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "pointwork/nn/context.h"
+#include "pointwork/route/context.h"
 
 namespace pointwork {
 
@@ -30,7 +30,8 @@ struct Extent {
 
   double total() const;  // rows of all sequences
   double share() const;  // of the model's rows
-  double pairs() const;  // unmasked query-key pairs of one head under a causal mask
+  double pairs() const;         // unmasked query-key pairs of one head under a causal mask
+  double masked_pairs() const;  // those that the mask hides
 };
 
 struct FlopPart {
@@ -38,9 +39,12 @@ struct FlopPart {
   double flops = 0;         // forward
   double parameters = 0;
   double active = 0;        // parameters x the share of tokens that use them
+  double masked = 0;        // what the pairs that a causal mask hides would add: PaLM's convention counts them
 };
 using FlopParts = std::vector<FlopPart>;
 
 double total_flops(const FlopParts& parts);
+double total_masked(const FlopParts& parts);
+double active_parameters(const FlopParts& parts);
 
 }  // namespace pointwork

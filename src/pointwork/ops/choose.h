@@ -11,7 +11,7 @@ using torch::Tensor;
 
 // The highest scores of each sequence, rows ascending, ties to the lower row, -1 where a slot stays empty. score float [T] in `sequences` runs
 // of equal length; valid bool [T] or undefined; wanted int32 [sequences] or undefined (each). → int32 [sequences · each]
-// Error on NaN among valid rows, naming `name` and the row (on the CPU; elsewhere NaN ranks highest and the step's guard sees it).
+// NaN ranks lowest and changes nothing else: its row keeps it, so the loss shows it to the step's guard.
 Tensor top_rows(const std::string& name, const Tensor& score, int64_t sequences, const Tensor& valid, const Tensor& wanted,
                 int64_t each);
 

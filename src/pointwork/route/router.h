@@ -4,7 +4,7 @@
 #include <torch/nn/module.h>
 
 #include "pointwork/config/route_config.h"
-#include "pointwork/nn/context.h"
+#include "pointwork/route/context.h"
 #include "pointwork/route/route.h"
 
 namespace pointwork {

@@ -1,0 +1,151 @@
+#include "pointwork/train/optimizer.h"
+
+#include <ATen/ATen.h>
+
+#include "pointwork/base/check.h"
+
+namespace pointwork {
+namespace {
+
+constexpr double kAverageRate = 0.05;
+// The moving average of the gradient norm means little before this many accepted steps.
+constexpr double kFirstJudged = 20;
+
+Tensor scalar(double value, const torch::Device& device) {
+  return torch::full({}, value, torch::TensorOptions().dtype(torch::kFloat32).device(device));
+}
+
+}  // namespace
+
+Optimizer::Optimizer(Model& model, const OptimizerConfig& config, const GuardConfig& guard)
+    : config_(config), guard_(guard), groups_(4) {
+  const torch::NoGradGuard no_grad;
+  for (auto& item : model.named_parameters()) {
+    Tensor& weight = item.value();
+    const bool predictor = is_predictor(item.key());
+    const bool decays = weight.dim() >= 2;
+    Group& group = groups_[(predictor ? 2 : 0) + (decays ? 0 : 1)];
+    group.predictor = predictor;
+    group.weight_decay = decays ? config_.weight_decay : 0;
+    group.names.push_back(item.key());
+    group.weights.push_back(weight);
+    const bool wide = weight.scalar_type() != torch::kBFloat16;
+    group.masters.push_back(wide ? weight.detach() : weight.detach().to(torch::kFloat32));
+    group.gradients.emplace_back();
+    group.first.push_back(torch::zeros_like(group.masters.back()));
+    group.second.push_back(torch::zeros_like(group.masters.back()));
+  }
+  updates_ = scalar(0, model.device());
+  average_norm_ = scalar(0, model.device());
+  in_row_ = scalar(0, model.device());
+}
+
+void Optimizer::accumulate() {
+  const torch::NoGradGuard no_grad;
+  for (Group& group : groups_) {
+    for (size_t i = 0; i < group.weights.size(); ++i) {
+      Tensor& gradient = group.weights[i].mutable_grad();
+      if (!gradient.defined()) continue;
+      const Tensor wide = gradient.to(group.masters[i].scalar_type());
+      Tensor& sum = group.gradients[i];
+      if (sum.defined()) {
+        sum.add_(wide);
+      } else {
+        sum = wide;
+      }
+      gradient.reset();
+    }
+  }
+}
+
+Tensor Optimizer::norm_of(bool predictor) const {
+  std::vector<Tensor> gradients;
+  for (const Group& group : groups_) {
+    if (group.predictor != predictor) continue;
+    for (const Tensor& gradient : group.gradients) {
+      if (gradient.defined()) gradients.push_back(gradient);
+    }
+  }
+  if (gradients.empty()) return torch::zeros_like(updates_);
+  std::vector<Tensor> norms = at::_foreach_norm(gradients, 2);
+  for (Tensor& norm : norms) norm = norm.to(torch::kFloat32);
+  return torch::stack(norms).norm();
+}
+
+UpdateResult Optimizer::step(double learning_rate, const Tensor& loss) {
+  const torch::NoGradGuard no_grad;
+  UpdateResult result{norm_of(false), norm_of(true), {}, {}};
+  Tensor good = result.grad_norm.isfinite().logical_and(result.predictor_grad_norm.isfinite()).logical_and(
+      loss.detach().isfinite());
+  if (guard_.spike_factor > 0) {
+    const Tensor judged = updates_.ge(kFirstJudged);
+    const Tensor spike = result.grad_norm.gt(guard_.spike_factor * average_norm_).logical_and(judged);
+    good = good.logical_and(spike.logical_not());
+  }
+  const Tensor bad = good.logical_not().to(torch::kFloat32);
+  const Tensor rate = torch::where(updates_.eq(0), torch::ones_like(updates_), torch::full_like(updates_, kAverageRate));
+  const Tensor moved = average_norm_ + rate * (result.grad_norm - average_norm_);
+  average_norm_.copy_(torch::where(good, moved, average_norm_));
+  in_row_.copy_(torch::where(good, torch::zeros_like(in_row_), in_row_ + 1));
+  updates_.add_(1 - bad);
+
+  const auto clip = [&](const Tensor& norm) -> c10::optional<Tensor> {
+    if (config_.gradient_clip <= 0) return c10::nullopt;
+    return (norm / config_.gradient_clip).clamp_min(1).nan_to_num(1);
+  };
+  for (Group& group : groups_) {
+    std::vector<Tensor> masters, gradients, first, second;
+    for (size_t i = 0; i < group.masters.size(); ++i) {
+      if (!group.gradients[i].defined()) continue;
+      masters.push_back(group.masters[i]);
+      gradients.push_back(group.gradients[i]);
+      first.push_back(group.first[i]);
+      second.push_back(group.second[i]);
+    }
+    if (masters.empty()) continue;
+    const std::vector<Tensor> steps(masters.size(), updates_);
+    at::_fused_adamw_(masters, gradients, first, second, {}, steps, learning_rate, config_.beta1, config_.beta2,
+                      group.weight_decay, config_.eps, /*amsgrad=*/false, /*maximize=*/false,
+                      clip(group.predictor ? result.predictor_grad_norm : result.grad_norm), bad);
+    for (size_t i = 0; i < group.masters.size(); ++i) {
+      if (group.gradients[i].defined() && !group.masters[i].is_same(group.weights[i]) &&
+          group.weights[i].scalar_type() == torch::kBFloat16) {
+        group.weights[i].copy_(group.masters[i]);
+      }
+      group.gradients[i].reset();
+    }
+  }
+  result.skipped = bad;
+  result.skipped_in_row = in_row_.clone();
+  return result;
+}
+
+std::map<std::string, Tensor> Optimizer::state() const {
+  std::map<std::string, Tensor> all{{"updates", updates_}, {"average_norm", average_norm_}, {"skipped_in_row", in_row_}};
+  for (const Group& group : groups_) {
+    for (size_t i = 0; i < group.names.size(); ++i) {
+      all["first." + group.names[i]] = group.first[i];
+      all["second." + group.names[i]] = group.second[i];
+      if (group.weights[i].scalar_type() == torch::kBFloat16) all["master." + group.names[i]] = group.masters[i];
+    }
+  }
+  return all;
+}
+
+void Optimizer::restore(const std::map<std::string, Tensor>& state) {
+  const torch::NoGradGuard no_grad;
+  const auto own = this->state();
+  for (const auto& [name, tensor] : own) {
+    const auto found = state.find(name);
+    check(found != state.end(), "the optimizer state lacks '", name, "'");
+    check(found->second.sizes() == tensor.sizes(), "the optimizer state's '", name, "' must have shape ", tensor.sizes(),
+          " but has ", found->second.sizes());
+  }
+  for (const auto& [name, tensor] : state) {
+    const auto found = own.find(name);
+    check(found != own.end(), "the optimizer state has '", name, "', which this model has no place for");
+    found->second.copy_(tensor);
+  }
+}
+
+}  // namespace pointwork
