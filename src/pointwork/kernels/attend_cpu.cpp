@@ -3,12 +3,14 @@
 #include <vector>
 
 #include "pointwork/kernels/attend.h"
+#include "pointwork/kernels/bfloat16.h"
 
 namespace pointwork::kernels::cpu {
 
 template <class T>
-void attend(const T* query, int64_t rows, int64_t heads, int64_t key_value_heads, int64_t dim, const int32_t* sequence,
-            const int32_t* visible, const T* const* key, const T* const* value, float scale, T* out) {
+void attend(const T* query, int64_t rows, int64_t heads, int64_t key_value_heads, int64_t dim,
+            const int32_t* sequence, const int32_t* visible, const T* const* key,
+            const T* const* value, float scale, T* out) {
   using A = Accumulator<T>;
   const int64_t group = heads / key_value_heads, stride = key_value_heads * dim;
 #pragma omp parallel
@@ -23,7 +25,7 @@ void attend(const T* query, int64_t rows, int64_t heads, int64_t key_value_heads
         A* __restrict__ qs = q.data();
         A* __restrict__ acc = sum.data();
         for (int64_t i = 0; i < dim; ++i) {
-          qs[i] = load(from[i]) * static_cast<A>(scale);
+          qs[i] = A(from[i]) * static_cast<A>(scale);
           acc[i] = 0;
         }
         A top = -std::numeric_limits<A>::infinity(), total = 0;
@@ -31,7 +33,7 @@ void attend(const T* query, int64_t rows, int64_t heads, int64_t key_value_heads
           const T* __restrict__ k = keys + j * stride;
           A score = 0;
 #pragma omp simd reduction(+ : score)
-          for (int64_t i = 0; i < dim; ++i) score += qs[i] * load(k[i]);
+          for (int64_t i = 0; i < dim; ++i) score += qs[i] * A(k[i]);
           if (score > top) {
             const A shrink = std::exp(top - score);
             total *= shrink;
@@ -43,7 +45,7 @@ void attend(const T* query, int64_t rows, int64_t heads, int64_t key_value_heads
           total += weight;
           const T* __restrict__ v = values + j * stride;
 #pragma omp simd
-          for (int64_t i = 0; i < dim; ++i) acc[i] += weight * load(v[i]);
+          for (int64_t i = 0; i < dim; ++i) acc[i] += weight * A(v[i]);
         }
         T* to = out + (t * heads + h) * dim;
         for (int64_t i = 0; i < dim; ++i) to[i] = static_cast<T>(acc[i] / total);
@@ -52,11 +54,14 @@ void attend(const T* query, int64_t rows, int64_t heads, int64_t key_value_heads
   }
 }
 
-template void attend<float>(const float*, int64_t, int64_t, int64_t, int64_t, const int32_t*, const int32_t*, const float* const*,
-                            const float* const*, float, float*);
-template void attend<double>(const double*, int64_t, int64_t, int64_t, int64_t, const int32_t*, const int32_t*,
-                             const double* const*, const double* const*, float, double*);
-template void attend<BFloat16>(const BFloat16*, int64_t, int64_t, int64_t, int64_t, const int32_t*, const int32_t*,
-                               const BFloat16* const*, const BFloat16* const*, float, BFloat16*);
+template void attend<float>(const float*, int64_t, int64_t, int64_t, int64_t, const int32_t*,
+                            const int32_t*, const float* const*, const float* const*, float,
+                            float*);
+template void attend<double>(const double*, int64_t, int64_t, int64_t, int64_t, const int32_t*,
+                             const int32_t*, const double* const*, const double* const*, float,
+                             double*);
+template void attend<BFloat16>(const BFloat16*, int64_t, int64_t, int64_t, int64_t, const int32_t*,
+                               const int32_t*, const BFloat16* const*, const BFloat16* const*,
+                               float, BFloat16*);
 
 }  // namespace pointwork::kernels::cpu

@@ -1,60 +1,125 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "pointwork/kernels/cross_entropy.h"
-#include "pointwork/kernels/simd_exp.h"
+#include "pointwork/kernels/exp.h"
+#include "pointwork/kernels/parallel.h"
+#include "pointwork/kernels/simd.h"
 
 namespace pointwork::kernels::cpu {
+namespace {
+
+using simd::broadcast;
+using simd::for_each_vector;
+using simd::keep;
+using simd::LanesOf;
+using simd::load;
+using simd::store;
+
+struct Factors {
+  float scale, z_weight;
+};
+
+// Copies the row widened and finds its largest element. NaN is passed over here and shows in the
+// sum.
+template <class T>
+Accumulator<T> widen(const T* row, int64_t vocab, Accumulator<T>* wide) {
+  using V = LanesOf<T>;
+  constexpr double kLowest = -std::numeric_limits<double>::infinity();
+  V a = broadcast<V>(kLowest), b = a;
+  int64_t i = 0;
+  for (; i + 2 * simd::kLanes <= vocab; i += 2 * simd::kLanes) {
+    const V first = load(row + i, simd::Full{}),
+            second = load(row + i + simd::kLanes, simd::Full{});
+    store(wide + i, first, simd::Full{});
+    store(wide + i + simd::kLanes, second, simd::Full{});
+    a = first > a ? first : a;
+    b = second > b ? second : b;
+  }
+  for_each_vector(vocab - i, [&](int64_t j, auto lanes) {
+    const V v = load(row + i + j, lanes);
+    store(wide + i + j, v, lanes);
+    const V existing = keep(v, lanes, kLowest);
+    a = existing > a ? existing : a;
+  });
+  return simd::largest_lane(simd::larger(a, b));
+}
+
+template <class A>
+int32_t position_of(const A* row, int64_t vocab, A value) {
+  const auto at = std::find(row, row + vocab, value);
+  return at == row + vocab ? -1 : static_cast<int32_t>(at - row);
+}
+
+// row → exp(row − largest), returning the sum.
+template <class A>
+A exponentiate(A* row, int64_t vocab, A largest) {
+  using V = simd::Lanes<A>;
+  const V shift = broadcast<V>(largest);
+  return simd::sum_lanes(simd::sum_vectors<V>(vocab, [&](int64_t i, auto lanes) {
+    const V e = keep(simd::exp(load(row + i, lanes) - shift), lanes);
+    store(row + i, e, lanes);
+    return e;
+  }));
+}
 
 template <class T>
-void cross_entropy_rows(const T* logits, int64_t stride, int64_t rows, int64_t vocab, const int32_t* target, float scale,
-                        float z_loss, T* gradient, float* loss, float* lse, int32_t* argmax) {
-#pragma omp parallel
+void one_row(const T* logits, int64_t vocab, int32_t target, Factors factors, Accumulator<T>* wide,
+             T* grad, float* loss, float* lse, int32_t* argmax) {
+  using A = Accumulator<T>;
+  using V = LanesOf<T>;
+  const A largest = widen(logits, vocab, wide);
+  const A chosen = wide[target];
+  if (argmax) *argmax = position_of(wide, vocab, largest);
+  const A sum = exponentiate(wide, vocab, largest);
+  const A log_sum = std::log(sum);
+  const A log_partition = largest + log_sum;
+  *loss = static_cast<float>((largest - chosen) + log_sum);
+  *lse = static_cast<float>(log_partition);
+  if (!grad) return;
+
+  const A pull = factors.scale * (1 + 2 * factors.z_weight * log_partition);
+  const A at_target = wide[target] * (pull / sum) - factors.scale;
+  const V factor = broadcast<V>(pull / sum);
+  for_each_vector(vocab, [&](int64_t i, auto lanes) {
+    store(grad + i, factor * load(wide + i, lanes), lanes);
+  });
+  grad[target] = static_cast<T>(at_target);
+}
+
+}  // namespace
+
+template <class T>
+void cross_entropy_rows(const T* logits, int64_t stride, int64_t rows, int64_t vocab,
+                        const int32_t* target, float scale, float z_weight, T* grad, float* loss,
+                        float* lse, int32_t* argmax) {
+#pragma omp parallel if (worth_threads(rows * vocab))
   {
-    // The exponentials of one row, in float: they are needed twice, and a cache holds them.
-    std::vector<float> row(static_cast<size_t>(vocab));
+    // One row in wide form: it stays in the cache from the first pass to the last.
+    std::vector<Accumulator<T>> wide(static_cast<size_t>(vocab));
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < rows; ++i) {
-      const T* __restrict__ x = logits + i * stride;
-      float* __restrict__ e = row.data();
-      float top = -std::numeric_limits<float>::infinity();
-#pragma omp simd reduction(max : top)
-      for (int64_t v = 0; v < vocab; ++v) {
-        e[v] = static_cast<float>(x[v]);
-        top = e[v] > top ? e[v] : top;
+    for (int64_t t = 0; t < rows; ++t) {
+      T* to = grad ? grad + t * stride : nullptr;
+      if (target[t] < 0) {
+        if (to) std::memset(static_cast<void*>(to), 0, static_cast<size_t>(vocab) * sizeof(T));
+        loss[t] = lse[t] = 0;
+        if (argmax) argmax[t] = -1;
+        continue;
       }
-      if (argmax) argmax[i] = static_cast<int32_t>(std::max_element(e, e + vocab) - e);
-      const float own = target[i] >= 0 ? e[target[i]] : 0;
-      float sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t v = 0; v < vocab; ++v) {
-        // A NaN must stay one: it is what tells the step's guard.
-        const float shifted = e[v] - top;
-        const float value = shifted == shifted ? simd_exp(shifted) : shifted;
-        e[v] = value;
-        sum += value;
-      }
-      lse[i] = top + std::log(sum);
-      loss[i] = target[i] >= 0 ? lse[i] - own : 0;
-      if (!gradient) continue;
-      T* __restrict__ out = gradient + i * stride;
-      const float used = target[i] >= 0 ? scale : 0;
-      const float factor = used * (1 + 2 * z_loss * lse[i]) / sum;
-#pragma omp simd
-      for (int64_t v = 0; v < vocab; ++v) out[v] = static_cast<T>(factor * e[v]);
-      if (target[i] >= 0) out[target[i]] = static_cast<T>(factor * e[target[i]] - used);
+      one_row(logits + t * stride, vocab, target[t], {scale, z_weight}, wide.data(), to, loss + t,
+              lse + t, argmax ? argmax + t : nullptr);
     }
   }
 }
 
-template void cross_entropy_rows<float>(const float*, int64_t, int64_t, int64_t, const int32_t*, float, float, float*, float*,
-                                        float*, int32_t*);
-template void cross_entropy_rows<BFloat16>(const BFloat16*, int64_t, int64_t, int64_t, const int32_t*, float, float, BFloat16*,
-                                           float*, float*, int32_t*);
-// Double logits keep float sums here: exact work in double is the composite's.
-template void cross_entropy_rows<double>(const double*, int64_t, int64_t, int64_t, const int32_t*, float, float, double*, float*,
-                                         float*, int32_t*);
+#define INSTANTIATE(T)                                                                         \
+  template void cross_entropy_rows(const T*, int64_t, int64_t, int64_t, const int32_t*, float, \
+                                   float, T*, float*, float*, int32_t*);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(BFloat16)
 
 }  // namespace pointwork::kernels::cpu

@@ -1,121 +1,146 @@
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
+#include "pointwork/kernels/bfloat16.h"
+#include "pointwork/kernels/parallel.h"
 #include "pointwork/kernels/rows.h"
+#include "pointwork/kernels/rows_body.h"
+#include "pointwork/kernels/simd.h"
 
 namespace pointwork::kernels::cpu {
 namespace {
 
-// Below this many elements a second thread costs more than it brings.
-constexpr int64_t kParallel = 1 << 14;
+using body::row_of_slot;
+using body::SlotRun;
+using body::slots_of_row;
+using body::weight_of_slot;
+using simd::broadcast;
+using simd::for_each_vector;
+using simd::keep;
+using simd::LanesOf;
+using simd::load;
+using simd::store;
 
 template <class T>
-void copy_scaled(const T* __restrict__ from, float weight, bool weighs, T* __restrict__ to, int64_t width) {
-  if (!weighs) {
-    std::memcpy(to, from, static_cast<size_t>(width) * sizeof(T));
-    return;
-  }
-  const Accumulator<T> factor = weight;
-#pragma omp simd
-  for (int64_t i = 0; i < width; ++i) to[i] = static_cast<T>(factor * load(from[i]));
+void zero_row(T* out, int64_t width) {
+  std::memset(static_cast<void*>(out), 0, static_cast<size_t>(width) * sizeof(T));
+}
+
+template <class T>
+void copy_row(const T* x, T* out, int64_t width) {
+  std::memcpy(static_cast<void*>(out), x, static_cast<size_t>(width) * sizeof(T));
+}
+
+// The sum stays in a register while the row's slots pass by, so it is rounded to T once.
+template <class T>
+void sum_slots(const T* base, const T* y, const float* weight, const int32_t* slot, SlotRun run,
+               T* out, int64_t width) {
+  using V = LanesOf<T>;
+  for_each_vector(width, [&](int64_t i, auto lanes) {
+    V sum = base ? Accumulator<T>(base + i, lanes) : V{};
+    for (int32_t j = run.first; j < run.last; ++j) {
+      const int64_t s = slot[j];
+      sum += broadcast<V>(weight_of_slot(weight, s)) * Accumulator<T>(y + s * width + i, lanes);
+    }
+    store(out + i, sum, lanes);
+  });
 }
 
 }  // namespace
 
 template <class T>
-void gather_rows(const T* x, const int32_t* token, const float* weight, T* out, int64_t slots, int64_t width) {
-#pragma omp parallel for schedule(static) if (slots * width > kParallel)
+void gather_rows(const T* x, const int32_t* token, const float* weight, T* out, int64_t slots,
+                 int64_t width) {
+  using V = LanesOf<T>;
+#pragma omp parallel for schedule(static) if (worth_threads(slots * width))
   for (int64_t s = 0; s < slots; ++s) {
+    const T* row = row_of_slot(x, token, s, width);
     T* to = out + s * width;
-    if (token[s] < 0) {
-      std::memset(static_cast<void*>(to), 0, static_cast<size_t>(width) * sizeof(T));
+    if (!row) {
+      zero_row(to, width);
+    } else if (!weight) {
+      copy_row(row, to, width);
     } else {
-      copy_scaled(x + token[s] * width, weight ? weight[s] : 1.0f, weight != nullptr, to, width);
+      const V w = broadcast<V>(weight[s]);
+      for_each_vector(width, [&](int64_t i, auto lanes) {
+        store(to + i, w * Accumulator<T>(row + i, lanes), lanes);
+      });
     }
   }
 }
 
 template <class T>
-void scatter_rows(const T* base, const T* y, const float* weight, const int32_t* row_offset, const int32_t* row_slot, T* out,
-                  int64_t rows, int64_t width) {
-#pragma omp parallel if (rows * width > kParallel)
-  {
-    std::vector<Accumulator<T>> sum(static_cast<size_t>(width));
-#pragma omp for schedule(static)
-    for (int64_t t = 0; t < rows; ++t) {
-      T* __restrict__ to = out + t * width;
-      const T* from = base ? base + t * width : nullptr;
-      const int32_t begin = row_offset[t], end = row_offset[t + 1];
-      if (begin == end) {
-        if (from) {
-          std::memcpy(to, from, static_cast<size_t>(width) * sizeof(T));
-        } else {
-          std::memset(static_cast<void*>(to), 0, static_cast<size_t>(width) * sizeof(T));
-        }
-        continue;
-      }
-      Accumulator<T>* __restrict__ acc = sum.data();
-      for (int64_t i = 0; i < width; ++i) acc[i] = from ? load(from[i]) : Accumulator<T>(0);
-      for (int32_t k = begin; k < end; ++k) {
-        const int32_t slot = row_slot[k];
-        const T* __restrict__ add = y + slot * width;
-        const Accumulator<T> factor = weight ? weight[slot] : 1.0f;
-#pragma omp simd
-        for (int64_t i = 0; i < width; ++i) acc[i] += factor * load(add[i]);
-      }
-#pragma omp simd
-      for (int64_t i = 0; i < width; ++i) to[i] = static_cast<T>(acc[i]);
+void scatter_rows(const T* base, const T* y, const float* weight, const int32_t* row_offset,
+                  const int32_t* row_slot, T* out, int64_t rows, int64_t width) {
+  const int64_t touched = base == out ? row_offset[rows] : rows;
+  // Frequent ids of an embedding make some rows long: chunks go to whichever thread is free.
+#pragma omp parallel for schedule(dynamic, 32) if (worth_threads(touched * width))
+  for (int64_t t = 0; t < rows; ++t) {
+    const SlotRun run = slots_of_row(row_offset, t);
+    const T* from = base ? base + t * width : nullptr;
+    T* to = out + t * width;
+    if (run.first < run.last) {
+      sum_slots(from, y, weight, row_slot, run, to, width);
+    } else if (!base) {
+      zero_row(to, width);
+    } else if (base != out) {
+      copy_row(from, to, width);
     }
   }
 }
 
 template <class T>
-void gather_dot_rows(const T* d_out, const T* y, const int32_t* token, const float* weight, T* dy, float* d_weight,
-                     int64_t slots, int64_t width) {
-#pragma omp parallel for schedule(static) if (slots * width > kParallel)
+void gather_dot_rows(const T* d_out, const T* y, const int32_t* token, const float* weight, T* d_y,
+                     float* d_weight, int64_t slots, int64_t width) {
+  using V = LanesOf<T>;
+#pragma omp parallel for schedule(static) if (worth_threads(slots * width))
   for (int64_t s = 0; s < slots; ++s) {
-    T* __restrict__ to = dy + s * width;
-    if (token[s] < 0) {
-      std::memset(static_cast<void*>(to), 0, static_cast<size_t>(width) * sizeof(T));
+    const T* row = row_of_slot(d_out, token, s, width);
+    const T* from = y + s * width;
+    T* to = d_y + s * width;
+    if (!row) {
+      zero_row(to, width);
       d_weight[s] = 0;
       continue;
     }
-    const T* __restrict__ from = d_out + token[s] * width;
-    const T* __restrict__ other = y + s * width;
-    const Accumulator<T> factor = weight[s];
-    Accumulator<T> dot = 0;
-#pragma omp simd reduction(+ : dot)
-    for (int64_t i = 0; i < width; ++i) {
-      const Accumulator<T> value = load(from[i]);
-      to[i] = static_cast<T>(factor * value);
-      dot += value * load(other[i]);
-    }
-    d_weight[s] = static_cast<float>(dot);
+    const V w = broadcast<V>(weight_of_slot(weight, s));
+    const V dot = simd::sum_vectors<V>(width, [&](int64_t i, auto lanes) {
+      const V gradient = Accumulator<T>(row + i, lanes);
+      const V product = gradient * Accumulator<T>(from + i, lanes);
+      store(to + i, w * gradient, lanes);
+      return product;
+    });
+    d_weight[s] = static_cast<float>(simd::sum_lanes(dot));
   }
 }
 
-int64_t index_slots(const int32_t* token, int64_t slots, int64_t rows, int32_t* row_offset, int32_t* row_slot) {
-  std::fill(row_offset, row_offset + rows + 1, 0);
+int64_t index_slots(const int32_t* token, int64_t slots, int64_t rows, int32_t* row_offset,
+                    int32_t* row_slot) {
+  std::fill_n(row_offset, rows + 1, 0);
   for (int64_t s = 0; s < slots; ++s) {
-    if (token[s] >= 0) ++row_offset[token[s] + 1];
+    if (token[s] >= 0) ++row_offset[token[s]];
   }
-  for (int64_t t = 0; t < rows; ++t) row_offset[t + 1] += row_offset[t];
-  std::vector<int32_t> next(row_offset, row_offset + rows);
-  for (int64_t s = 0; s < slots; ++s) {
-    if (token[s] >= 0) row_slot[next[static_cast<size_t>(token[s])]++] = static_cast<int32_t>(s);
+  // Ends of the rows' runs; filling from the last slot down turns them into starts.
+  int32_t filled = 0;
+  for (int64_t t = 0; t < rows; ++t) {
+    filled += row_offset[t];
+    row_offset[t] = filled;
   }
-  return row_offset[rows];
+  row_offset[rows] = filled;
+  for (int64_t s = slots - 1; s >= 0; --s) {
+    if (token[s] >= 0) row_slot[--row_offset[token[s]]] = static_cast<int32_t>(s);
+  }
+  return filled;
 }
 
-#define POINTWORK_INSTANTIATE(T)                                                                               \
-  template void gather_rows<T>(const T*, const int32_t*, const float*, T*, int64_t, int64_t);                  \
-  template void scatter_rows<T>(const T*, const T*, const float*, const int32_t*, const int32_t*, T*, int64_t, \
-                                int64_t);                                                                      \
-  template void gather_dot_rows<T>(const T*, const T*, const int32_t*, const float*, T*, float*, int64_t, int64_t);
-POINTWORK_INSTANTIATE(float)
-POINTWORK_INSTANTIATE(double)
-POINTWORK_INSTANTIATE(BFloat16)
-#undef POINTWORK_INSTANTIATE
+#define INSTANTIATE(T)                                                                             \
+  template void gather_rows(const T*, const int32_t*, const float*, T*, int64_t, int64_t);         \
+  template void scatter_rows(const T*, const T*, const float*, const int32_t*, const int32_t*, T*, \
+                             int64_t, int64_t);                                                    \
+  template void gather_dot_rows(const T*, const T*, const int32_t*, const float*, T*, float*,      \
+                                int64_t, int64_t);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(BFloat16)
 
 }  // namespace pointwork::kernels::cpu
