@@ -37,10 +37,10 @@ void sum_slots(const T* base, const T* y, const float* weight, const int32_t* sl
                T* out, int64_t width) {
   using V = LanesOf<T>;
   for_each_vector(width, [&](int64_t i, auto lanes) {
-    V sum = base ? Accumulator<T>(base + i, lanes) : V{};
+    V sum = base ? load(base + i, lanes) : V{};
     for (int32_t j = run.first; j < run.last; ++j) {
       const int64_t s = slot[j];
-      sum += broadcast<V>(weight_of_slot(weight, s)) * Accumulator<T>(y + s * width + i, lanes);
+      sum += broadcast<V>(weight_of_slot(weight, s)) * load(y + s * width + i, lanes);
     }
     store(out + i, sum, lanes);
   });
@@ -63,7 +63,7 @@ void gather_rows(const T* x, const int32_t* token, const float* weight, T* out, 
     } else {
       const V w = broadcast<V>(weight[s]);
       for_each_vector(width, [&](int64_t i, auto lanes) {
-        store(to + i, w * Accumulator<T>(row + i, lanes), lanes);
+        store(to + i, w * load(row + i, lanes), lanes);
       });
     }
   }
@@ -105,8 +105,8 @@ void gather_dot_rows(const T* d_out, const T* y, const int32_t* token, const flo
     }
     const V w = broadcast<V>(weight_of_slot(weight, s));
     const V dot = simd::sum_vectors<V>(width, [&](int64_t i, auto lanes) {
-      const V gradient = Accumulator<T>(row + i, lanes);
-      const V product = gradient * Accumulator<T>(from + i, lanes);
+      const V gradient = load(row + i, lanes);
+      const V product = gradient * load(from + i, lanes);
       store(to + i, w * gradient, lanes);
       return product;
     });
