@@ -31,21 +31,21 @@ Accumulator<T> widen(const T* row, int64_t vocab, Accumulator<T>* wide) {
   constexpr double kLowest = -std::numeric_limits<double>::infinity();
   V a = broadcast<V>(kLowest), b = a;
   int64_t i = 0;
-  for (; i + 2 * simd::kLanes <= vocab; i += 2 * simd::kLanes) {
+  for (; i + 2 * simd::kLanes<V> <= vocab; i += 2 * simd::kLanes<V>) {
     const V first = load(row + i, simd::Full{}),
-            second = load(row + i + simd::kLanes, simd::Full{});
+            second = load(row + i + simd::kLanes<V>, simd::Full{});
     store(wide + i, first, simd::Full{});
-    store(wide + i + simd::kLanes, second, simd::Full{});
+    store(wide + i + simd::kLanes<V>, second, simd::Full{});
     a = first > a ? first : a;
     b = second > b ? second : b;
   }
-  for_each_vector(vocab - i, [&](int64_t j, auto lanes) {
+  for_each_vector<V>(vocab - i, [&](int64_t j, auto lanes) {
     const V v = load(row + i + j, lanes);
     store(wide + i + j, v, lanes);
     const V existing = keep(v, lanes, kLowest);
     a = existing > a ? existing : a;
   });
-  return simd::largest_lane(simd::larger(a, b));
+  return simd::largest_lane(a > b ? a : b);
 }
 
 template <class A>
@@ -57,7 +57,7 @@ int32_t position_of(const A* row, int64_t vocab, A value) {
 // row → exp(row − largest), returning the sum.
 template <class A>
 A exponentiate(A* row, int64_t vocab, A largest) {
-  using V = simd::Lanes<A>;
+  using V = LanesOf<A>;
   const V shift = broadcast<V>(largest);
   return simd::sum_lanes(simd::sum_vectors<V>(vocab, [&](int64_t i, auto lanes) {
     const V e = keep(simd::exp(load(row + i, lanes) - shift), lanes);
@@ -84,7 +84,7 @@ void one_row(const T* logits, int64_t vocab, int32_t target, Factors factors, Ac
   const A pull = factors.scale * (1 + 2 * factors.z_weight * log_partition);
   const A at_target = wide[target] * (pull / sum) - factors.scale;
   const V factor = broadcast<V>(pull / sum);
-  for_each_vector(vocab, [&](int64_t i, auto lanes) {
+  for_each_vector<V>(vocab, [&](int64_t i, auto lanes) {
     store(grad + i, factor * load(wide + i, lanes), lanes);
   });
   grad[target] = static_cast<T>(at_target);

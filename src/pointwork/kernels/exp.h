@@ -39,9 +39,9 @@ POINTWORK_INLINE Float8 exp(Float8 x) {
 }
 
 // Doubles serve tests and gradient checks: exactness, not speed.
-POINTWORK_INLINE Double8 exp(const Double8& x) {
-  Double8 y;
-  for (int i = 0; i < kLanes; ++i) y[i] = std::exp(x[i]);
+POINTWORK_INLINE Double4 exp(Double4 x) {
+  Double4 y;
+  for (int i = 0; i < kLanes<Double4>; ++i) y[i] = std::exp(x[i]);
   return y;
 }
 

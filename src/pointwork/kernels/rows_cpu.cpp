@@ -16,7 +16,7 @@ using body::slots_of_row;
 using body::weight_of_slot;
 using simd::broadcast;
 using simd::for_each_vector;
-using simd::keep;
+
 using simd::LanesOf;
 using simd::load;
 using simd::store;
@@ -36,7 +36,7 @@ template <class T>
 void sum_slots(const T* base, const T* y, const float* weight, const int32_t* slot, SlotRun run,
                T* out, int64_t width) {
   using V = LanesOf<T>;
-  for_each_vector(width, [&](int64_t i, auto lanes) {
+  for_each_vector<V>(width, [&](int64_t i, auto lanes) {
     V sum = base ? load(base + i, lanes) : V{};
     for (int32_t j = run.first; j < run.last; ++j) {
       const int64_t s = slot[j];
@@ -62,9 +62,8 @@ void gather_rows(const T* x, const int32_t* token, const float* weight, T* out, 
       copy_row(row, to, width);
     } else {
       const V w = broadcast<V>(weight[s]);
-      for_each_vector(width, [&](int64_t i, auto lanes) {
-        store(to + i, w * load(row + i, lanes), lanes);
-      });
+      for_each_vector<V>(
+          width, [&](int64_t i, auto lanes) { store(to + i, w * load(row + i, lanes), lanes); });
     }
   }
 }
