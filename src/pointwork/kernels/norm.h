@@ -2,9 +2,10 @@
 // LayerNorm and RMSNorm over the last dimension, forward, backward, and with the residual addition
 // before them.
 //
-// T is float, double or BFloat16; weights W are T or float. x, y, d_y, d_x [rows, width]; weight,
-// bias [width]; statistics and gradients of weights are of type Accumulator<T>. Gradients of
-// weights are sums of a fixed number of partial sums: no thread count changes them.
+// T is float, double or BFloat16; weights W are T, or float for BFloat16. x, y, d_y, d_x [rows,
+// width]; weight, bias [width]; statistics and gradients of weights are of type Accumulator<T>.
+// Gradients of weights are sums of partial sums whose number follows from rows alone: no thread
+// count changes them.
 
 #include <cstdint>
 

@@ -114,12 +114,28 @@ POINTWORK_INLINE void for_each_vector(int64_t count, const Body& body) {
   if (i < count) body(i, Part{count - i});
 }
 
-// Σ over a row of term(i, Full or Part), which must be 0 in the lanes that do not exist. Four
-// running sums hide the latency of one; the order of the additions follows from count alone.
+// Two sums of one pass.
+template <class V>
+struct Pair {
+  V first{}, second{};
+  POINTWORK_INLINE Pair& operator+=(const Pair& other) {
+    first += other.first;
+    second += other.second;
+    return *this;
+  }
+  POINTWORK_INLINE Pair operator+(const Pair& other) const {
+    return {first + other.first, second + other.second};
+  }
+};
+
+// Σ over a row of term(i, Full or Part), a V or Pair<V> that must be 0 in the lanes that do not
+// exist. Four running sums hide the latency of one; the order of the additions follows from count
+// alone.
 template <class V, class Term>
-POINTWORK_INLINE V sum_vectors(int64_t count, const Term& term) {
+POINTWORK_INLINE auto sum_vectors(int64_t count, const Term& term) {
   constexpr int64_t kStep = kLanes<V>;
-  V a{}, b{}, c{}, d{};
+  using Sum = decltype(term(int64_t{}, Full{}));
+  Sum a{}, b{}, c{}, d{};
   int64_t i = 0;
   for (; i + 4 * kStep <= count; i += 4 * kStep) {
     a += term(i, Full{});
