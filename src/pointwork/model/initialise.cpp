@@ -26,7 +26,7 @@ void fill_normal(Tensor parameter, double scale, uint64_t key) {
 
 // The router's own scale, found by its place in the tree.
 double router_scale(const Model& model, const std::string& parameter) {
-  for (const auto& item : model.named_modules()) {
+  for (const auto& item : model.named_modules("", false)) {
     const auto* routed = dynamic_cast<const Routed*>(item.value().get());
     if (routed && parameter == item.key() + ".router.weight") return routed->router->config().initializer_range;
   }

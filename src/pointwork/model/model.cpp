@@ -43,7 +43,7 @@ ModelOutput Model::forward(const Tensor& token, Context& ctx) {
 
 const Tensor& Model::head() const { return untied_head.defined() ? untied_head : embedding; }
 
-Tensor Model::logits(const Tensor& hidden) { return linear(hidden, head()).to(torch::kFloat32); }
+Tensor Model::logits(const Tensor& hidden) { return project(hidden, head()).to(torch::kFloat32); }
 
 FlopParts Model::flops(Extent extent) const {
   if (extent.root_rows == 0) extent.root_rows = extent.total();

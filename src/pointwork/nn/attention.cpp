@@ -44,7 +44,7 @@ Tensor Attention::normalise(const Tensor& x, const Tensor& weight) const {
 
 Tensor Attention::mix(const Tensor& x, Context& ctx) {
   const Tensor projected =
-      linear(norm->forward(x), qkv, qkv_bias).view({x.size(0), heads_ + 2 * key_value_heads_, head_dim_});
+      project(norm->forward(x), qkv, qkv_bias).view({x.size(0), heads_ + 2 * key_value_heads_, head_dim_});
   auto split = projected.split({heads_, key_value_heads_, key_value_heads_}, 1);
   Tensor query = normalise(split[0], query_norm);
   Tensor key = normalise(split[1], key_norm);
@@ -59,13 +59,13 @@ Tensor Attention::mix(const Tensor& x, Context& ctx) {
 }
 
 Output Attention::forward(const Tensor& x, Context& ctx) {
-  Tensor delta = linear(mix(x, ctx), output, output_bias);
+  Tensor delta = project(mix(x, ctx), output, output_bias);
   return {output_norm ? output_norm->forward(delta) : delta, {}};
 }
 
 Output Attention::add_to(const Tensor& x, Context& ctx) {
   if (output_norm) return Branch::add_to(x, ctx);
-  return {linear_add(x, mix(x, ctx), output, output_bias), {}};
+  return {project_add(x, mix(x, ctx), output, output_bias), {}};
 }
 
 void Attention::flops(Extent& extent, const std::string& name, FlopParts& parts) const {

@@ -20,17 +20,17 @@ Mlp::Mlp(const ModelConfig& model, const MlpConfig& config) : activation_(config
 }
 
 Tensor Mlp::hidden(const Tensor& x) {
-  return activate(linear(norm->forward(x), up, up_bias), activation_);
+  return activate(project(norm->forward(x), up, up_bias), activation_);
 }
 
 Output Mlp::forward(const Tensor& x, Context&) {
-  Tensor delta = linear(hidden(x), down, down_bias);
+  Tensor delta = project(hidden(x), down, down_bias);
   return {output_norm ? output_norm->forward(delta) : delta, {}};
 }
 
 Output Mlp::add_to(const Tensor& x, Context& ctx) {
   if (output_norm) return Branch::add_to(x, ctx);
-  return {linear_add(x, hidden(x), down, down_bias), {}};
+  return {project_add(x, hidden(x), down, down_bias), {}};
 }
 
 void Mlp::flops(Extent& extent, const std::string& name, FlopParts& parts) const {

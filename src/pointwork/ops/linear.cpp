@@ -4,13 +4,13 @@
 
 namespace pointwork {
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check(x.dim() == 2 && x.size(1) == weight.size(1), "[linear] x must be [T, ", weight.size(1), "] but has shape ",
+Tensor project(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check(x.dim() == 2 && x.size(1) == weight.size(1), "[project] x must be [T, ", weight.size(1), "] but has shape ",
         x.sizes());
   return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
 }
 
-Tensor linear_add(const Tensor& residual, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+Tensor project_add(const Tensor& residual, const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Tensor sum = at::addmm(residual, x, weight.t());
   return bias.defined() ? sum + bias : sum;
 }

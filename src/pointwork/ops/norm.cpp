@@ -80,7 +80,7 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
     const Tensor scale = wide.square().mean(-1, true).add(eps).rsqrt();
     return (wide * scale).to(x.scalar_type()) * weight;
   }
-  return NormFunction::apply(x.contiguous(), weight, {}, eps, false);
+  return NormFunction::apply(x.contiguous(), weight, Tensor(), eps, false);
 }
 
 }  // namespace pointwork

@@ -19,7 +19,7 @@ Predictor::Predictor(int64_t size, double capacity) {
 }
 
 Tensor Predictor::forward(const Tensor& x) {
-  const Tensor inner = at::silu(linear(x.detach(), hidden, hidden_bias));
+  const Tensor inner = at::silu(project(x.detach(), hidden, hidden_bias));
   return row_dot(inner, output) + output_bias;
 }
 
