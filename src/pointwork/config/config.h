@@ -1,11 +1,13 @@
 #pragma once
-// A whole run: model, its branches, training. Read from TOML with overrides; the resolved form is pointwork.toml.
+// A whole run: model, its branches, training. Read from TOML with overrides; the resolved form is
+// pointwork.toml.
 
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "pointwork/base/check.h"
 #include "pointwork/config/model_config.h"
 #include "pointwork/config/train_config.h"
 
@@ -37,17 +39,27 @@ struct Config {
 
 // One `--section.key=value` of the command line, without its dashes.
 struct Override {
-  std::string key;    // "branch.mod.route.capacity"
-  std::string value;  // as written; read by the key's type, a TOML literal where it is a list or a table
+  std::string key;  // "branch.mod.route.capacity"
+  std::string
+      value;  // as written; read by the key's type, a TOML literal where it is a list or a table
 };
 
-// Reads TOML text, applies overrides, validates. All problems are collected: the Error lists every one, each with its full path, and for
-// an unknown key the nearest right one. Throws UsageError where the only problems lie in the overrides' keys.
-Config parse_config(const std::string& toml, const std::string& source_name, const std::vector<Override>& overrides = {});
+// Every problem of a config, each with its full path; what() joins them in one line.
+class ConfigError : public Error {
+ public:
+  ConfigError(const std::string& source_name, std::vector<std::string> all);
+  std::vector<std::string> problems;
+};
+
+// Reads TOML text, applies overrides, validates. A budget (train.steps, tokens or flops) on the
+// command line replaces the file's. Throws ConfigError with all problems, for an unknown key with
+// the nearest right one; UsageError where the only problems lie in the overrides' keys.
+Config parse_config(const std::string& toml, const std::string& source_name,
+                    const std::vector<Override>& overrides = {});
 Config load_config(const std::filesystem::path& path, const std::vector<Override>& overrides = {});
 
-// What load_config checks last: ranges that need more than one field (head counts, names of branches, cycles, a budget given twice …).
-// Every problem, one string each, with its path.
+// What load_config checks last: ranges that need more than one field (head counts, names of
+// branches, cycles, a budget given twice …). Every problem, one string each, with its path.
 std::vector<std::string> problems(const Config& config);
 
 std::string to_toml(const Config& config);  // every key; parse_config gives the same Config back
@@ -56,8 +68,19 @@ std::string to_json(const Config& config);  // the same tree
 // Paths of the keys whose values differ, "train.steps" and so on.
 std::vector<std::string> changed_keys(const Config& a, const Config& b);
 
-// What a key means: type, unit, default, range, help. `key` may be a section. Unknown: Error with the nearest.
-std::string explain(const std::string& key);
+// A key of a config, told: what `config explain` and docs/config.md are made of.
+struct KeyFacts {
+  std::string path;  // "branch.mod.route.capacity"
+  std::string
+      type;  // "whole number", "number", "true or false", "text", "one of a, b", "list of names"
+  std::string unit, range, help;
+  std::string value;  // as TOML
+};
+std::vector<KeyFacts> all_keys(const Config& config);  // in the order of to_toml
+
+// What a key, or every key of a section, means, and its value here. Unknown: Error with the
+// nearest.
+std::string explain(const Config& config, const std::string& key);
 
 // docs/config.md: every section and key as tables.
 std::string config_reference();

@@ -5,13 +5,14 @@
 //     int64_t warmup_steps = 100;
 //     template <class Self, class Visitor>
 //     static void fields(Self& self, Visitor& visit) {
-//       visit("warmup_steps", self.warmup_steps, {.help = "steps of linear warm-up", .unit = "steps", .min = 0});
+//       visit("warmup_steps", self.warmup_steps, {.help = "steps of linear warm-up", .unit =
+//       "steps", .min = 0});
 //     }
 //   };
 //
-// A visitor is called with (name, value, Field). Types it meets: bool, int64_t, double, std::string, an enum with
-// EnumNames, std::optional and std::vector of these, a nested struct with fields(), and the two special forms in
-// model_config.h (LayersConfig, BranchConfig).
+// A visitor is called with (name, value, Field). Types it meets: bool, int64_t, double,
+// std::string, an enum with EnumNames, std::optional and std::vector of these, a nested struct with
+// fields(), and the two special forms in model_config.h (LayersConfig, BranchConfig).
 
 #include <cstdint>
 #include <limits>
@@ -31,7 +32,8 @@ struct Field {
   bool below_max = false;  // the maximum itself is excluded: [min, max)
 };
 
-// Specialised per enum: `static constexpr std::pair<const char*, E> names[]`, in the order shown to people.
+// Specialised per enum: `static constexpr std::pair<const char*, E> names[]`, in the order shown to
+// people.
 template <class E>
 struct EnumNames;
 

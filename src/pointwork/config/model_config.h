@@ -33,14 +33,6 @@ struct EnumNames<Initializer> {
                                                                   {"llama", Initializer::llama}};
 };
 
-// A leaf's norm stands inside the leaf ("inside"), or is left to the routed branch around it ("outside").
-enum class NormPlace { inside, outside };
-template <>
-struct EnumNames<NormPlace> {
-  static constexpr std::pair<const char*, NormPlace> names[] = {{"inside", NormPlace::inside},
-                                                                {"outside", NormPlace::outside}};
-};
-
 enum class QkNorm { none, head, projection };
 template <>
 struct EnumNames<QkNorm> {
@@ -51,10 +43,11 @@ struct EnumNames<QkNorm> {
 enum class Activation { gelu, gelu_tanh, relu, swiglu };
 template <>
 struct EnumNames<Activation> {
-  static constexpr std::pair<const char*, Activation> names[] = {{"gelu", Activation::gelu},
-                                                                 {"gelu_tanh", Activation::gelu_tanh},
-                                                                 {"relu", Activation::relu},
-                                                                 {"swiglu", Activation::swiglu}};
+  static constexpr std::pair<const char*, Activation> names[] = {
+      {"gelu", Activation::gelu},
+      {"gelu_tanh", Activation::gelu_tanh},
+      {"relu", Activation::relu},
+      {"swiglu", Activation::swiglu}};
 };
 
 struct AttentionConfig {
@@ -67,7 +60,6 @@ struct AttentionConfig {
   QkNorm qk_norm = QkNorm::none;
   bool qkv_bias = false;
   bool output_bias = false;
-  NormPlace norm = NormPlace::inside;
   bool output_norm = false;
 
   bool operator==(const AttentionConfig&) const = default;
@@ -75,7 +67,8 @@ struct AttentionConfig {
   static void fields(Self& self, Visitor& visit) {
     visit("num_attention_heads", self.num_attention_heads, {.help = "query heads", .min = 1});
     visit("num_key_value_heads", self.num_key_value_heads,
-          {.help = "key-value heads, a divisor of the query heads; 0: as many as query heads", .min = 0});
+          {.help = "key-value heads, a divisor of the query heads; 0: as many as query heads",
+           .min = 0});
     visit("head_dim", self.head_dim, {.help = "width of a head; 0: hidden_size / heads", .min = 0});
     visit("rope_theta", self.rope_theta,
           {.help = "base of the rotary position embedding; 0: no rotation", .min = 0});
@@ -87,7 +80,6 @@ struct AttentionConfig {
           {.help = "RMSNorm of queries and keys: per head, or over the whole projection"});
     visit("qkv_bias", self.qkv_bias, {.help = "biases on the query, key and value projections"});
     visit("output_bias", self.output_bias, {.help = "a bias on the output projection"});
-    visit("norm", self.norm, {.help = "where the input norm stands"});
     visit("output_norm", self.output_norm, {.help = "a second norm on what the branch adds"});
   }
 };
@@ -96,7 +88,6 @@ struct MlpConfig {
   int64_t intermediate_size = 0;
   Activation hidden_act = Activation::gelu_tanh;
   bool bias = false;
-  NormPlace norm = NormPlace::inside;
   bool output_norm = false;
 
   bool operator==(const MlpConfig&) const = default;
@@ -106,7 +97,6 @@ struct MlpConfig {
           {.help = "width between the two projections; 0: 4 x hidden_size", .min = 0});
     visit("hidden_act", self.hidden_act, {.help = "activation; swiglu has a third projection"});
     visit("bias", self.bias, {.help = "biases on the projections"});
-    visit("norm", self.norm, {.help = "where the input norm stands"});
     visit("output_norm", self.output_norm, {.help = "a second norm on what the branch adds"});
   }
 };
@@ -155,20 +145,24 @@ struct RoutedConfig {
 
 // [branch.NAME]: `kind` selects the alternative, by this order of names.
 struct BranchConfig {
-  std::variant<AttentionConfig, MlpConfig, ChainConfig, ParallelConfig, RepeatConfig, RoutedConfig> form;
-  static constexpr const char* kinds[] = {"attention", "mlp", "chain", "parallel", "repeat", "routed"};
+  std::variant<AttentionConfig, MlpConfig, ChainConfig, ParallelConfig, RepeatConfig, RoutedConfig>
+      form;
+  static constexpr const char* kinds[] = {"attention", "mlp",    "chain",
+                                          "parallel",  "repeat", "routed"};
   const char* kind() const { return kinds[form.index()]; }
   bool operator==(const BranchConfig&) const = default;
 };
 
-// model.layers: a list (the repeated part), or { first, repeat, last }. first + repeat, repeat, … + last fill num_hidden_layers.
+// model.layers: a list (the repeated part), or { first, repeat, last }. first + repeat, repeat, … +
+// last fill num_hidden_layers.
 struct LayersConfig {
   std::vector<std::string> first, repeat, last;
   bool operator==(const LayersConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("first", self.first, {.help = "branches of the first layers"});
-    visit("repeat", self.repeat, {.help = "branches of the layers between, repeated as often as needed"});
+    visit("repeat", self.repeat,
+          {.help = "branches of the layers between, repeated as often as needed"});
     visit("last", self.last, {.help = "branches of the last layers"});
   }
 };
@@ -191,23 +185,30 @@ struct ModelConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("vocab_size", self.vocab_size,
-          {.help = "rows of the embedding; 0: the data set's vocabulary", .unit = "tokens", .min = 0, .max = 1 << 24});
-    visit("hidden_size", self.hidden_size, {.help = "width of the residual stream", .min = 1, .max = 1 << 20});
+          {.help = "rows of the embedding; 0: the data set's vocabulary",
+           .unit = "tokens",
+           .min = 0,
+           .max = 1 << 24});
+    visit("hidden_size", self.hidden_size,
+          {.help = "width of the residual stream", .min = 1, .max = 1 << 20});
     visit("num_hidden_layers", self.num_hidden_layers,
           {.help = "layers; a repeat counts as one", .min = 1, .max = 4096});
     visit("max_position_embeddings", self.max_position_embeddings,
           {.help = "trained context", .unit = "tokens", .min = 1, .max = 1 << 24});
     visit("layers", self.layers, {.help = "names of branches, repeated until num_hidden_layers"});
     visit("position_embedding", self.position_embedding,
-          {.help = "absolute positions added to the embedding; rotary ones belong to attention (rope_theta)"});
+          {.help = "absolute positions added to the embedding; rotary ones belong to attention "
+                   "(rope_theta)"});
     visit("norm", self.norm, {.help = "kind of every norm"});
     visit("norm_eps", self.norm_eps, {.help = "added to the variance", .min = 0, .max = 1});
     visit("norm_bias", self.norm_bias, {.help = "a bias in every layernorm"});
-    visit("tie_word_embeddings", self.tie_word_embeddings, {.help = "the head is the embedding, transposed"});
+    visit("tie_word_embeddings", self.tie_word_embeddings,
+          {.help = "the head is the embedding, transposed"});
     visit("initializer", self.initializer,
           {.help = "gpt2: residual projections scaled by 1 / sqrt(2 x layers); llama: all alike"});
-    visit("initializer_range", self.initializer_range,
-          {.help = "standard deviation of initial weights", .min = 0, .max = 10, .above_min = true});
+    visit(
+        "initializer_range", self.initializer_range,
+        {.help = "standard deviation of initial weights", .min = 0, .max = 10, .above_min = true});
   }
 };
 

@@ -17,10 +17,11 @@ struct EnumNames<Precision> {
 enum class ScheduleKind { cosine, linear, constant, wsd };
 template <>
 struct EnumNames<ScheduleKind> {
-  static constexpr std::pair<const char*, ScheduleKind> names[] = {{"cosine", ScheduleKind::cosine},
-                                                                   {"linear", ScheduleKind::linear},
-                                                                   {"constant", ScheduleKind::constant},
-                                                                   {"wsd", ScheduleKind::wsd}};
+  static constexpr std::pair<const char*, ScheduleKind> names[] = {
+      {"cosine", ScheduleKind::cosine},
+      {"linear", ScheduleKind::linear},
+      {"constant", ScheduleKind::constant},
+      {"wsd", ScheduleKind::wsd}};
 };
 
 struct OptimizerConfig {
@@ -33,13 +34,18 @@ struct OptimizerConfig {
   bool operator==(const OptimizerConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("learning_rate", self.learning_rate, {.help = "peak learning rate", .min = 0, .above_min = true});
-    visit("beta1", self.beta1, {.help = "decay of the first moment", .min = 0, .max = 1, .below_max = true});
-    visit("beta2", self.beta2, {.help = "decay of the second moment", .min = 0, .max = 1, .below_max = true});
-    visit("eps", self.eps, {.help = "added to the root of the second moment", .min = 0, .above_min = true});
+    visit("learning_rate", self.learning_rate,
+          {.help = "peak learning rate", .min = 0, .above_min = true});
+    visit("beta1", self.beta1,
+          {.help = "decay of the first moment", .min = 0, .max = 1, .below_max = true});
+    visit("beta2", self.beta2,
+          {.help = "decay of the second moment", .min = 0, .max = 1, .below_max = true});
+    visit("eps", self.eps,
+          {.help = "added to the root of the second moment", .min = 0, .above_min = true});
     visit("weight_decay", self.weight_decay,
           {.help = "decoupled decay of matrices; norms, biases and routers have none", .min = 0});
-    visit("gradient_clip", self.gradient_clip, {.help = "largest gradient norm; 0: no clipping", .min = 0});
+    visit("gradient_clip", self.gradient_clip,
+          {.help = "largest gradient norm; 0: no clipping", .min = 0});
   }
 };
 
@@ -55,10 +61,13 @@ struct ScheduleConfig {
     visit("kind", self.kind, {.help = "course of the learning rate; wsd: warm-up, stable, decay"});
     visit("warmup_steps", self.warmup_steps, {.help = "linear warm-up", .unit = "steps", .min = 0});
     visit("warmup_share", self.warmup_share,
-          {.help = "warm-up as a share of the run, instead of warmup_steps where it is above 0", .min = 0, .max = 1});
+          {.help = "warm-up as a share of the run, instead of warmup_steps where it is above 0",
+           .min = 0,
+           .max = 1});
     visit("final_share", self.final_share,
           {.help = "last learning rate as a share of the peak", .min = 0, .max = 1});
-    visit("decay_share", self.decay_share, {.help = "share of the run that wsd decays in", .min = 0, .max = 1});
+    visit("decay_share", self.decay_share,
+          {.help = "share of the run that wsd decays in", .min = 0, .max = 1});
   }
 };
 
@@ -69,7 +78,8 @@ struct GuardConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("spike_factor", self.spike_factor,
-          {.help = "a step whose gradient norm is this many times its moving average is skipped; 0: never. NaN and Inf always are",
+          {.help = "a step whose gradient norm is this many times its moving average is skipped; "
+                   "0: never. NaN and Inf always are",
            .min = 0});
     visit("max_skipped", self.max_skipped,
           {.help = "steps skipped in a row after which training stops with an error", .min = 1});
@@ -82,9 +92,12 @@ struct EvaluateConfig {
   bool operator==(const EvaluateConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("every", self.every, {.help = "steps between evaluations; 0: only at the end", .unit = "steps", .min = 0});
+    visit("every", self.every,
+          {.help = "steps between evaluations; 0: only at the end", .unit = "steps", .min = 0});
     visit("sequences", self.sequences,
-          {.help = "validation sequences an evaluation reads; 0: all", .unit = "sequences", .min = 0});
+          {.help = "validation sequences an evaluation reads; 0: all",
+           .unit = "sequences",
+           .min = 0});
   }
 };
 
@@ -95,10 +108,13 @@ struct CheckpointConfig {
   bool operator==(const CheckpointConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("every", self.every, {.help = "steps between checkpoints; 0: only at the end", .unit = "steps", .min = 0});
+    visit("every", self.every,
+          {.help = "steps between checkpoints; 0: only at the end", .unit = "steps", .min = 0});
     visit("keep_last", self.keep_last, {.help = "newest checkpoints kept", .min = 1});
     visit("keep_every", self.keep_every,
-          {.help = "checkpoints at multiples of this step are kept for good; 0: none", .unit = "steps", .min = 0});
+          {.help = "checkpoints at multiples of this step are kept for good; 0: none",
+           .unit = "steps",
+           .min = 0});
   }
 };
 
@@ -117,18 +133,30 @@ struct TrainConfig {
   bool operator==(const TrainConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("steps", self.steps, {.help = "budget; exactly one of steps, tokens and flops is above 0", .unit = "steps", .min = 0});
+    visit("steps", self.steps,
+          {.help = "budget; exactly one of steps, tokens and flops is above 0",
+           .unit = "steps",
+           .min = 0});
     visit("tokens", self.tokens, {.help = "budget", .unit = "tokens", .min = 0});
-    visit("flops", self.flops, {.help = "budget of training FLOPs (3 x forward)", .unit = "FLOPs", .min = 0});
-    visit("batch_size", self.batch_size, {.help = "sequences a micro-batch", .unit = "sequences", .min = 1});
-    visit("sequence_length", self.sequence_length, {.help = "tokens a sequence", .unit = "tokens", .min = 1});
-    visit("gradient_accumulation_steps", self.gradient_accumulation_steps, {.help = "micro-batches a step", .min = 1});
-    visit("precision", self.precision, {.help = "of weights and activations; bfloat16 keeps float32 masters"});
-    visit("seed", self.seed, {.help = "of initial weights, data order and random routing", .min = 0});
-    visit("z_loss", self.z_loss, {.help = "weight of the mean squared log-partition of the head", .min = 0});
+    visit("flops", self.flops,
+          {.help = "budget of training FLOPs (3 x forward)", .unit = "FLOPs", .min = 0});
+    visit("batch_size", self.batch_size,
+          {.help = "sequences a micro-batch", .unit = "sequences", .min = 1});
+    visit("sequence_length", self.sequence_length,
+          {.help = "tokens a sequence", .unit = "tokens", .min = 1});
+    visit("gradient_accumulation_steps", self.gradient_accumulation_steps,
+          {.help = "micro-batches a step", .min = 1});
+    visit("precision", self.precision,
+          {.help = "of weights and activations; bfloat16 keeps float32 masters"});
+    visit("seed", self.seed,
+          {.help = "of initial weights, data order and random routing", .min = 0});
+    visit("z_loss", self.z_loss,
+          {.help = "weight of the mean squared log-partition of the head", .min = 0});
     visit("document_mask", self.document_mask,
-          {.help = "tokens attend only within their own document, and routing counts documents as one sequence still"});
-    visit("time_limit", self.time_limit, {.help = "save and stop after this long; 0: never", .unit = "seconds", .min = 0});
+          {.help = "tokens attend only within their own document, and routing counts documents as "
+                   "one sequence still"});
+    visit("time_limit", self.time_limit,
+          {.help = "save and stop after this long; 0: never", .unit = "seconds", .min = 0});
   }
 };
 

@@ -1,0 +1,88 @@
+#pragma once
+// Every key of a struct in order, told.
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "pointwork/config/config.h"
+#include "pointwork/config/visit.h"
+
+namespace pointwork {
+
+inline std::string quoted(const std::string& text) {
+  return nlohmann::json(text).dump();
+}  // JSON's strings are TOML's
+
+inline std::string toml_value(bool value) { return value ? "true" : "false"; }
+inline std::string toml_value(int64_t value) { return std::to_string(value); }
+inline std::string toml_value(const std::string& value) { return quoted(value); }
+inline std::string toml_value(double value) {
+  std::string text = number_text(value);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+template <class E>
+requires std::is_enum_v<E> std::string toml_value(E value) {
+  return quoted(std::string(name_of(value)));
+}
+inline std::string toml_value(const std::vector<std::string>& value) {
+  std::string text = "[";
+  for (size_t i = 0; i < value.size(); ++i) text += (i ? ", " : "") + quoted(value[i]);
+  return text + "]";
+}
+
+inline std::string type_of(bool) { return "true or false"; }
+inline std::string type_of(int64_t) { return "whole number"; }
+inline std::string type_of(double) { return "number"; }
+inline std::string type_of(const std::string&) { return "text"; }
+inline std::string type_of(const std::vector<std::string>&) { return "list of names"; }
+template <class E>
+requires std::is_enum_v<E> std::string type_of(E) { return "one of " + joined(enum_names<E>()); }
+
+// Every leaf in order, with its path.
+class Walk {
+ public:
+  explicit Walk(std::vector<KeyFacts>& keys) : keys_(keys) {}
+
+  template <HasFields T>
+  void walk(const std::string& path, const T& value) {
+    const auto visit = [&](const char* name, const auto& field, const Field& facts) {
+      leaf(path.empty() ? name : path + "." + name, field, facts);
+    };
+    T::fields(value, visit);
+  }
+
+ private:
+  template <HasFields T>
+  void leaf(const std::string& path, const T& value, const Field&) {
+    walk(path, value);
+  }
+  void leaf(const std::string& path, const std::map<std::string, BranchConfig>& value,
+            const Field&) {
+    for (const auto& [name, branch] : value) {
+      const std::string inner = path + "." + name;
+      std::vector<std::string> kinds(std::begin(BranchConfig::kinds),
+                                     std::end(BranchConfig::kinds));
+      keys_.push_back({inner + ".kind", "one of " + joined(kinds), "", "", "what the branch is",
+                       quoted(branch.kind())});
+      std::visit([&](const auto& form) { walk(inner, form); }, branch.form);
+    }
+  }
+  template <class T>
+  requires(!HasFields<T>) void leaf(const std::string& path, const T& value, const Field& facts) {
+    keys_.push_back({path, type_of(value), std::string(facts.unit), range_text(facts),
+                     std::string(facts.help), toml_value(value)});
+  }
+
+  std::vector<KeyFacts>& keys_;
+};
+
+template <HasFields T>
+std::vector<KeyFacts> keys_of(const T& value) {
+  std::vector<KeyFacts> keys;
+  Walk(keys).walk("", value);
+  return keys;
+}
+
+}  // namespace pointwork

@@ -1,0 +1,77 @@
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "pointwork/config/config.h"
+#include "pointwork/config/walk.h"
+
+namespace pointwork {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+}  // namespace
+
+std::string number_text(double value) {
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  return {text, end};
+}
+
+std::string range_text(const Field& facts) {
+  std::string text;
+  if (std::isfinite(facts.min))
+    text = (facts.above_min ? "above " : "at least ") + number_text(facts.min);
+  if (std::isfinite(facts.max)) {
+    if (!text.empty()) text += " and ";
+    text += (facts.below_max ? "below " : "at most ") + number_text(facts.max);
+  }
+  return text;
+}
+
+std::vector<KeyFacts> all_keys(const Config& config) { return keys_of(config); }
+
+std::string to_toml(const Config& config) {
+  std::string text, section;
+  for (const KeyFacts& key : all_keys(config)) {
+    const size_t dot = key.path.rfind('.');
+    const std::string here = key.path.substr(0, dot);
+    if (here != section) {
+      text += (section.empty() ? "[" : "\n[") + here + "]\n";
+      section = here;
+    }
+    text += key.path.substr(dot + 1) + " = " + key.value + "\n";
+  }
+  return text;
+}
+
+std::string to_json(const Config& config) {
+  Json root = Json::object();
+  for (const KeyFacts& key : all_keys(config)) {
+    Json* at = &root;
+    size_t begin = 0;
+    for (size_t dot = key.path.find('.'); dot != std::string::npos;
+         dot = key.path.find('.', begin)) {
+      at = &(*at)[key.path.substr(begin, dot - begin)];
+      begin = dot + 1;
+    }
+    (*at)[key.path.substr(begin)] =
+        Json::parse(key.value);  // a TOML value of these types is a JSON value
+  }
+  return root.dump(2);
+}
+
+std::vector<std::string> changed_keys(const Config& a, const Config& b) {
+  std::map<std::string, std::string> before;
+  for (const KeyFacts& key : all_keys(a)) before[key.path] = key.value;
+  std::vector<std::string> changed;
+  for (const KeyFacts& key : all_keys(b)) {
+    const auto found = before.find(key.path);
+    if (found == before.end() || found->second != key.value) changed.push_back(key.path);
+    if (found != before.end()) before.erase(found);
+  }
+  for (const auto& [path, value] : before) changed.push_back(path);
+  return changed;
+}
+
+}  // namespace pointwork
