@@ -20,7 +20,8 @@ std::string reason() { return std::strerror(errno); }
 
 class Descriptor {
  public:
-  Descriptor(const fs::path& path, int flags, mode_t mode = 0644) : fd_(open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  Descriptor(const fs::path& path, int flags, mode_t mode = 0644)
+      : fd_(open(path.c_str(), flags | O_CLOEXEC, mode)) {}
   ~Descriptor() {
     if (fd_ >= 0) close(fd_);
   }
@@ -46,7 +47,8 @@ std::string read_file(const fs::path& path, uint64_t limit) {
   check(static_cast<bool>(file), "cannot read ", path.string(), ": ", reason());
   struct stat status {};
   check(fstat(file.get(), &status) == 0, "cannot read ", path.string(), ": ", reason());
-  check(!S_ISDIR(status.st_mode), "cannot read ", path.string(), ": it is a folder, expected a file");
+  check(!S_ISDIR(status.st_mode), "cannot read ", path.string(),
+        ": it is a folder, expected a file");
   std::string content;
   char buffer[1 << 16];
   while (true) {
@@ -55,7 +57,8 @@ std::string read_file(const fs::path& path, uint64_t limit) {
     check(got >= 0, "cannot read ", path.string(), ": ", reason());
     if (got == 0) return content;
     content.append(buffer, static_cast<size_t>(got));
-    check(content.size() <= limit, "cannot read ", path.string(), ": it is longer than ", limit, " bytes");
+    check(content.size() <= limit, "cannot read ", path.string(), ": it is longer than ", limit,
+          " bytes");
   }
 }
 
@@ -83,7 +86,8 @@ void write_file(const fs::path& path, std::string_view content) {
   fsync_path(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
-void write_folder(const fs::path& final_path, const std::function<void(const fs::path&)>& fill, FolderOptions options) {
+void write_folder(const fs::path& final_path, const std::function<void(const fs::path&)>& fill,
+                  FolderOptions options) {
   fs::path target = final_path;
   if (!target.has_filename()) target = target.parent_path();  // "out/" is "out"
   std::error_code error;
@@ -94,7 +98,8 @@ void write_folder(const fs::path& final_path, const std::function<void(const fs:
   check(!error, "cannot make the folder ", parent.string(), ": ", error.message());
   const fs::path temporary = target.string() + ".tmp-" + std::to_string(getpid());
   fs::remove_all(temporary, error);
-  check(fs::create_directory(temporary, error), "cannot make the folder ", temporary.string(), ": ", error.message());
+  check(fs::create_directory(temporary, error), "cannot make the folder ", temporary.string(), ": ",
+        error.message());
   try {
     fill(temporary);
     sync_tree(temporary);
@@ -136,7 +141,9 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
