@@ -57,7 +57,8 @@ uint64_t whole(const std::string& where, const std::string& what, const Json& va
 }
 
 TensorEntry read_entry(const std::string& where, const std::string& name, const Json& value) {
-  TensorEntry entry{.name = name};
+  TensorEntry entry;
+  entry.name = name;
   check(name.size() <= kLongestName, where, "a tensor's name has ", name.size(),
         " bytes, more than ", kLongestName);
   const std::string here = concat(where, "tensor '", name, "': ");

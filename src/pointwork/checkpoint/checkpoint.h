@@ -1,0 +1,63 @@
+#pragma once
+// A model on disk, in Hugging Face's shape: config.json (model_type "pointwork"),
+// model.safetensors, tokenizer.json, generation_config.json; besides, pointwork.toml (the truth),
+// trainer/ (what a bit-exact resume needs) and manifest.json (sizes, hashes).
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "pointwork/checkpoint/tensors.h"
+#include "pointwork/model/model.h"
+
+namespace pointwork {
+
+struct TrainerFiles {
+  TensorMap tensors;             // trainer/optimizer.safetensors
+  nlohmann::ordered_json state;  // trainer/state.json
+};
+
+struct SaveContent {
+  int64_t step = 0;
+  std::string tokenizer;       // tokenizer.json's text; "": none
+  std::string tokenizer_hash;  // what ids mean
+  std::string dataset_hash;    // "": none
+  std::optional<int64_t> end_of_text;
+  std::optional<TrainerFiles> trainer;
+};
+
+// The folder appears whole or not at all. Error if it exists, unless `replace`.
+void save_checkpoint(const std::filesystem::path& folder, const Model& model,
+                     const SaveContent& content, bool replace = false);
+
+// A checkpoint whose every file had its hash when it was opened.
+struct Checkpoint {
+  std::filesystem::path folder;
+  Config config;
+  int64_t step = 0;
+  std::string tokenizer_hash, dataset_hash;
+  torch::Dtype dtype = torch::kFloat32;  // of its weights; routers are float32 besides
+
+  std::filesystem::path tokenizer() const { return folder / "tokenizer.json"; }
+};
+
+// A checkpoint folder, or a run folder: then its newest valid checkpoint, and `note` is told which
+// newer ones were passed over and why. Error naming the file where anything is missing, damaged or
+// of another kind.
+Checkpoint open_checkpoint(const std::filesystem::path& path,
+                           const std::function<void(const std::string&)>& note = {});
+
+// Builds the model with the checkpoint's weights, on `device`, in `dtype` (its own where absent).
+std::shared_ptr<Model> load_model(const Checkpoint& checkpoint, torch::Device device,
+                                  std::optional<torch::Dtype> dtype = {});
+
+// Error where the checkpoint was saved without them.
+TrainerFiles load_trainer(const Checkpoint& checkpoint);
+
+// All parameters and buffers by name; what model.safetensors holds.
+TensorMap weights_of(const Model& model);
+
+}  // namespace pointwork
