@@ -26,10 +26,12 @@ class Dataset {
   const std::string& hash() const;  // of dataset.json's content: names the data in a checkpoint
   const std::filesystem::path& folder() const;
 
-  // Windows of `length` inputs (each needs length + 1 tokens; consecutive windows overlap by that
-  // one token).
+  // Windows of `length` inputs; consecutive windows overlap by the one token that is only a target
+  // in the first. The last window may be shorter, so that every token but the very first is a
+  // target exactly once.
   int64_t windows(Split split, int64_t length) const;
-  // Fills row `row` of the batch from window `window`, document numbers included.
+  // Fills row `row` of the batch from window `window`. Beyond the end of the data: input 0, target
+  // -1, a document of its own. Error on an id that the vocabulary has not.
   void read(Split split, int64_t window, int64_t row, Batch& batch) const;
 
  private:
