@@ -1,0 +1,36 @@
+#include "pointwork/report/token_text.h"
+
+#include <cmath>
+
+#include "pointwork/report/html.h"
+
+namespace pointwork {
+
+std::string token_spans(const std::vector<std::string>& tokens, const std::vector<double>& shares,
+                        size_t prompt) {
+  std::string out;
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    out += t < prompt ? "<span class=given" : "<span";
+    // The step of 1/100 keeps the page small; nobody sees a finer one.
+    if (std::isfinite(shares[t]) && shares[t] > 0) {
+      append(out, " style=--s:", std::round(100 * shares[t]) / 100);
+    }
+    out += ">";
+    for (const char c : escape_html(tokens[t])) {
+      if (c == '\n') out += "<i>↵</i>";
+      out += c;
+    }
+    out += "</span>";
+  }
+  return out;
+}
+
+std::string share_key() {
+  std::string out = "<p class=key>share of routed blocks taken: <span class=scale>";
+  for (const char* share : {"0", ".25", ".5", ".75", "1"}) {
+    append(out, "<i style=--s:", share, ">", static_cast<int>(100 * std::stod(share)), "</i>");
+  }
+  return out + " %</span></p>\n";
+}
+
+}  // namespace pointwork

@@ -1,0 +1,16 @@
+#pragma once
+// Tokens as running text, coloured by the share of routed blocks that each took.
+
+#include <string>
+#include <vector>
+
+namespace pointwork {
+
+// One <span> a token; tokens before `prompt` are marked as given. A share that is NaN is not
+// coloured.
+std::string token_spans(const std::vector<std::string>& tokens, const std::vector<double>& shares,
+                        size_t prompt);
+
+std::string share_key();
+
+}  // namespace pointwork
