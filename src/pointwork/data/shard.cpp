@@ -128,6 +128,7 @@ struct ShardWriter::Open {
 };
 
 ShardWriter::ShardWriter(Options options) : options_(std::move(options)) {}
+ShardWriter::ShardWriter(ShardWriter&&) noexcept = default;
 ShardWriter::~ShardWriter() = default;
 
 void ShardWriter::open() {

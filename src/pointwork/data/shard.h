@@ -76,6 +76,7 @@ class ShardWriter {
     int64_t shard_tokens = kShardTokens;
   };
   explicit ShardWriter(Options options);
+  ShardWriter(ShardWriter&&) noexcept;
   ~ShardWriter();
 
   void add(std::span<const int32_t> tokens);  // ids must fit token_bytes

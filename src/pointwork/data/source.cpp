@@ -110,6 +110,7 @@ struct DocumentReader::Impl {
   std::unique_ptr<ByteSource> source;
   std::unique_ptr<Parser> parser;
   bool holds_tokens = false;
+  std::string place;
   int64_t from_file = 0;  // documents
   uint64_t replaced = 0;
   LeftOut members;
@@ -188,6 +189,7 @@ bool DocumentReader::next(Document& document) {
     if (self.parser) {
       if (self.parser->next(document)) {
         self.holds_tokens = self.parser->tokens();
+        self.place = self.source->name();
         self.from_file += document.starts;
         self.read = self.before + self.source->consumed();
         return true;
@@ -207,5 +209,6 @@ uint64_t DocumentReader::bytes_read() const { return impl_->read; }
 uint64_t DocumentReader::bytes_total() const { return impl_->total; }
 const std::vector<fs::path>& DocumentReader::files() const { return impl_->paths; }
 bool DocumentReader::holds_tokens() const { return impl_->holds_tokens; }
+const std::string& DocumentReader::place() const { return impl_->place; }
 
 }  // namespace pointwork

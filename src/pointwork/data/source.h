@@ -61,7 +61,8 @@ class DocumentReader {
       const;  // of the files as they lie on disk; safe to call from another thread
   uint64_t bytes_total() const;
   const std::vector<std::filesystem::path>& files() const;  // those that are read, in order
-  bool holds_tokens() const;  // whether the last document came from a token file
+  bool holds_tokens() const;         // whether the last document came from a token file
+  const std::string& place() const;  // the file, or FILE:MEMBER, of the last document; for messages
 
  private:
   struct Impl;
