@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "pointwork/log/append_file.h"
+
 namespace pointwork {
 
 using Scalars = std::vector<std::pair<std::string, double>>;  // tag, value
@@ -32,9 +34,6 @@ std::string restart_event(double wall_time, int64_t step);
 class EventFile {
  public:
   explicit EventFile(std::filesystem::path folder) : folder_(std::move(folder)) {}
-  ~EventFile();
-  EventFile(const EventFile&) = delete;
-  EventFile& operator=(const EventFile&) = delete;
 
   void add(int64_t step, const Scalars& scalars);
   // A run goes on after `step`: points that older files of the folder hold beyond it are no longer
@@ -46,7 +45,7 @@ class EventFile {
   void write(std::string_view event);
 
   std::filesystem::path folder_, path_;
-  int descriptor_ = -1;
+  AppendFile file_;
 };
 
 }  // namespace pointwork

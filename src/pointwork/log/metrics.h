@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "pointwork/log/append_file.h"
+
 namespace pointwork {
 
 // Each line is handed to the system whole as it comes, so a killed process loses none. Errors name
@@ -14,9 +16,6 @@ class MetricsFile {
  public:
   // The file is made by the first append().
   explicit MetricsFile(std::filesystem::path path) : path_(std::move(path)) {}
-  ~MetricsFile();
-  MetricsFile(const MetricsFile&) = delete;
-  MetricsFile& operator=(const MetricsFile&) = delete;
 
   // Writes `object` in its own order of keys; numbers that are not finite become null. A line that
   // did not go in whole (full disk) is taken back before the error. What a crash left of a last
@@ -28,15 +27,13 @@ class MetricsFile {
   void resume_at(int64_t step);
 
  private:
-  void open();
-  void close();
-
   std::filesystem::path path_;
-  int descriptor_ = -1;
+  AppendFile file_;
+  bool whole_ = false;  // the file is known to end with a line's end
 };
 
-// Every object of the file, in order. A last line without its end, or not all JSON, is ignored; any
-// other line that is not a JSON object is an Error naming file and line.
+// Every object of the file, in order. A last line cut short (no line end, no whole object) is
+// ignored; any other line that is not a JSON object is an Error naming file and line.
 std::vector<nlohmann::ordered_json> read_metrics(const std::filesystem::path& path);
 
 }  // namespace pointwork

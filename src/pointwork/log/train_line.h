@@ -22,7 +22,7 @@ struct TrainLine {
   std::optional<double> routed_share;  // in [0, 1]; left out where not finite
   std::optional<double> agreement;     // in [0, 1]; left out where not finite
   double peak_memory_bytes = 0;        // 0: left out
-  double eta_seconds = NAN;            // negative or not finite: left out
+  double eta_seconds = NAN;            // negative or not finite: left out, as after the last step
 };
 
 // "step 1200/5000  loss 3.214  val 3.301  lr 2.9e-4  |g| 0.81  18.4k tok/s  MFU 61 %  routed 12.6 %
@@ -48,7 +48,6 @@ class TrainDisplay {
 
  private:
   void draw();
-  void say(const std::string& text);
 
   const DisplayOptions options_;
   const bool live_;
@@ -56,7 +55,6 @@ class TrainDisplay {
   double start_, shown_at_ = 0;
   std::optional<TrainLine> line_;
   bool fresh_ = false;  // line_ is newer than what is shown
-  int64_t first_step_ = -1;
 };
 
 }  // namespace pointwork
