@@ -41,7 +41,7 @@ std::string costs_text(const RunFolder& run, const RunFolder& reference, Axis ax
     const double own = coordinate_at(run.metrics, axis, budget, wanted);
     const double other = coordinate_at(reference.metrics, axis, budget, wanted);
     if (!(own > 0) || !(other > 0)) return;
-    append(text, text.empty() ? " after " : " and ", fixed(own / other, 2), " × the ", what);
+    append(text, text.empty() ? ", after " : " and ", fixed(own / other, 2), " × the ", what);
   };
   add(Axis::steps, "steps");
   add(axis == Axis::flops ? Axis::seconds : Axis::flops, axis == Axis::flops ? "time" : "FLOPs");
@@ -91,8 +91,9 @@ std::string equal_budget_text(const Runs& runs) {
     curves.push_back(loss_curve(run, 1));
   }
   const std::string flops = at_budget(runs, curves, Axis::flops);
-  const std::string seconds = at_budget(runs, curves, Axis::seconds);
-  return flops + (flops.empty() || seconds.empty() ? "" : " ") + seconds;
+  // With more runs a second such sentence is more than a reader takes in.
+  const std::string seconds = runs.size() == 2 ? at_budget(runs, curves, Axis::seconds) : "";
+  return flops + (flops.empty() || seconds.empty() ? "" : "<br>") + seconds;
 }
 
 }  // namespace pointwork

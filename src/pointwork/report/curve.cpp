@@ -31,17 +31,17 @@ LossCurve loss_curve(const RunFolder& run, size_t most_points) {
       curve.validation_training.push_back(point_of(m, m.validation_loss_training));
     }
   }
-  const size_t count = known.size(), half = count / 100;
+  const size_t count = known.size(), half = count / 50;
   curve.window = static_cast<int>(2 * half + 1);
   std::vector<double> sums(count + 1, 0);
   for (size_t i = 0; i < count; ++i) sums[i + 1] = sums[i] + known[i]->loss;
   const size_t drawn = std::min(most_points, count);
   for (size_t k = 0; k < drawn; ++k) {
     const size_t i = drawn > 1 ? k * (count - 1) / (drawn - 1) : 0;
-    // The window shrinks at both ends, so that the mean stays centred.
-    const size_t reach = std::min({half, i, count - 1 - i});
-    const double mean =
-        (sums[i + reach + 1] - sums[i - reach]) / static_cast<double>(2 * reach + 1);
+    // At the steep beginning it shrinks, to stay centred; at the flat end it is cut off.
+    const size_t first = i - std::min(half, i),
+                 end = std::min(i + std::min(half, i), count - 1) + 1;
+    const double mean = (sums[end] - sums[first]) / static_cast<double>(end - first);
     curve.training.push_back(point_of(*known[i], mean));
   }
   return curve;

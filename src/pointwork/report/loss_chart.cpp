@@ -107,11 +107,19 @@ struct Label {
 void add_labels(std::string& out, const Frame& frame, const std::vector<ChartRun>& runs) {
   constexpr double kLine = 13;
   std::vector<Label> labels;
+  double lowest = INFINITY;
+  for (const ChartRun& run : runs) {
+    if (!run.curve.training.empty()) lowest = std::min(lowest, run.curve.training.back().loss);
+  }
   for (size_t i = 0; i < runs.size(); ++i) {
     const LossCurve& curve = runs[i].curve;
     const auto& points = curve.training.empty() ? curve.validation : curve.training;
     if (points.empty() || !frame.knows(points.back())) continue;
-    labels.push_back({frame.x(points.back()) + 7, frame.y(points.back().loss), i});
+    const CurvePoint& end = points.back();
+    Label label{frame.x(end) + 7, frame.y(end.loss), i};
+    // Where others go on beside it, the label steps off their lines.
+    if (label.x < kRight - 50) label.y += end.loss > lowest ? -11 : 11;
+    labels.push_back(label);
   }
   std::sort(labels.begin(), labels.end(), [](const Label& a, const Label& b) { return a.y < b.y; });
   for (size_t i = 1; i < labels.size(); ++i) {

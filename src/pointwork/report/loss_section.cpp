@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "pointwork/base/check.h"
 #include "pointwork/report/html.h"
 #include "pointwork/report/loss_chart.h"
@@ -6,7 +8,16 @@
 namespace pointwork {
 namespace {
 
+constexpr size_t kMostMarks = 100;   // validations drawn a run
 constexpr size_t kMostPoints = 300;  // a curve: more than the frame has pixels to show
+
+// Evenly, the last always.
+std::vector<CurvePoint> thinned(const std::vector<CurvePoint>& points) {
+  const size_t count = points.size(), kept = std::min(count, kMostMarks);
+  std::vector<CurvePoint> out;
+  for (size_t k = 1; k <= kept; ++k) out.push_back(points[k * count / kept - 1]);
+  return out;
+}
 
 std::string key_text(const std::vector<ChartRun>& runs) {
   int window = 1;
@@ -41,7 +52,10 @@ std::string loss_section(const Runs& runs) {
   std::string missing;
   for (const RunFolder& run : runs) {
     charts.push_back({run.name, loss_curve(run, kMostPoints)});
-    if (charts.back().curve.training.empty() && charts.back().curve.validation.empty()) {
+    LossCurve& curve = charts.back().curve;
+    curve.validation = thinned(curve.validation);
+    curve.validation_training = thinned(curve.validation_training);
+    if (curve.training.empty() && curve.validation.empty()) {
       append(missing, "<p class=note>", escape_html(run.name),
              " has no losses to draw: its metrics.jsonl is missing or empty.</p>\n");
     }

@@ -68,7 +68,9 @@ std::string steps_text(const RunFolder& run) {
   }
   double skipped = 0;
   for (const StepMetrics& m : run.metrics) skipped += m.skipped ? 1 : 0;
-  if (skipped > 0) append(text, " <small>", integer_text(skipped), " kept out</small>");
+  if (skipped > 0)
+    append(text, " <small>", integer_text(skipped),
+           skipped > 1 ? " updates skipped</small>" : " update skipped</small>");
   return text;
 }
 
@@ -119,6 +121,8 @@ std::string overview_section(const Runs& runs) {
   out += "</h1>\n";
   const std::string comparison = equal_budget_text(runs);
   if (!comparison.empty()) append(out, "<p class=lead>", comparison, "</p>\n");
+  const std::string speed = runs.size() <= 2 ? speed_text(runs) : "";
+  if (!speed.empty()) append(out, "<p class=lead>", speed, "</p>\n");
   out += "</header>\n<section id=runs>\n<h2>Runs</h2>\n<div class=wide><table class=facts>\n";
   out += "<thead><tr><td></td>";
   for (size_t i = 0; i < runs.size(); ++i)

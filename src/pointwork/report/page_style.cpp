@@ -50,10 +50,10 @@ tbody th { font-weight: 400; color: var(--soft); }
 .facts small { display: block; line-height: 1.35; }
 .layers td, .layers thead th { text-align: right; white-space: nowrap; }
 .layers tbody th { color: var(--ink); white-space: nowrap; }
-.layers .remark { text-align: left; color: var(--warn); padding-right: 0; }
+.layers .remark { text-align: left; white-space: normal; min-width: 11em; color: var(--warn); padding-right: 0; }
 .layers .off { color: var(--warn); font-weight: 650; }
 
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 350px), 1fr)); gap: 10px 22px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); gap: 10px 22px; }
 .chart { display: block; width: 100%; max-width: 640px; height: auto; overflow: visible; }
 .chart .grid { stroke: var(--rule); stroke-width: 1; }
 .chart .axis { stroke: var(--soft); stroke-width: 1; fill: none; }
@@ -70,7 +70,7 @@ svg .label { font-size: 12px; font-weight: 650; fill: var(--c); paint-order: str
 .swatch { height: 12px; }
 
 .heatrow { display: flex; gap: 10px; margin-top: 10px; }
-.heatnames { flex: none; margin: 0; padding: 0; list-style: none; color: var(--soft); font-size: 12.5px; display: grid; grid-auto-rows: var(--row, 19px); align-items: center; }
+.heatnames { flex: none; margin: 0; padding: 0; list-style: none; color: var(--soft); font-size: min(12.5px, calc(var(--row, 19px) * .75)); line-height: 1; display: grid; grid-auto-rows: var(--row, 19px); align-items: center; }
 .scroll { flex: 1; min-width: 0; overflow-x: auto; }
 .heat { display: block; width: 100%; height: auto; }
 .heat rect { fill: rgb(var(--heat)); }
@@ -117,7 +117,8 @@ summary { cursor: pointer; }
   body { font-size: 10.5pt; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
   main { max-width: none; padding: 0; }
   section { margin-top: 14pt; padding-top: 8pt; }
-  .charts { grid-template-columns: repeat(3, 1fr); gap: 8px; }
+  .charts { grid-template-columns: repeat(2, 1fr); gap: 8px; }
+  .layers th, .layers td { padding-right: 9pt; font-size: 9pt; }
   .heat { min-width: 0 !important; }
   .wide, .scroll, pre { overflow: visible; }
   pre { white-space: pre-wrap; }

@@ -36,6 +36,11 @@ std::string report_html(const std::vector<std::filesystem::path>& folders) {
   std::string title;
   for (const RunFolder& run : runs) append(title, title.empty() ? "" : ", ", run.name);
   std::string out = "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n";
+  // The browser itself holds the page to needing nothing from anywhere.
+  append(out,
+         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src "
+         "'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n<link rel=icon "
+         "href='data:,'>\n");
   append(out, "<meta name=viewport content='width=device-width, initial-scale=1'>\n",
          "<meta name=color-scheme content='light dark'>\n<title>", escape_html(title),
          " · Pointwork</title>\n<style>", kPageStyle, "</style>\n</head>\n<body>\n<main>\n");

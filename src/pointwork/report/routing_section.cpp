@@ -99,13 +99,14 @@ std::string summary_text(const Passage& passage, const std::vector<double>& shar
     sum += share;
   }
   const size_t blocks = passage.layers.size();
-  std::string out = concat(shares.size(), " tokens of validation text, ", blocks, " routed block",
-                           blocks > 1 ? "s" : "");
-  if (std::isfinite(passage.step)) append(out, ", at step ", integer_text(passage.step));
+  std::string out = concat("A passage of ", shares.size(), " tokens through ", blocks,
+                           " routed block", blocks > 1 ? "s" : "");
+  if (std::isfinite(passage.step)) append(out, " at step ", integer_text(passage.step));
   if (!passage.routing.empty()) append(out, ", ", escape_html(passage.routing), " routing");
-  append(out, ". ", none, " tokens entered none, ", all,
-         blocks > 1 ? " entered all" : " entered it", "; in the mean a token took ",
-         percent(sum / static_cast<double>(std::max<size_t>(1, shares.size())), 1), ".");
+  append(out, ". ", none, " tokens entered none, ", all, blocks > 1 ? " all" : " entered it",
+         "; on average a token took ",
+         percent(sum / static_cast<double>(std::max<size_t>(1, shares.size())), 1),
+         " of the routed blocks.");
   return out;
 }
 

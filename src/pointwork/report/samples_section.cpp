@@ -38,8 +38,7 @@ std::string one(const SampleText& sample) {
   }
   out += "</blockquote>";
   std::string how;
-  if (std::isfinite(sample.temperature))
-    append(how, "temperature ", with_prefix(sample.temperature));
+  if (std::isfinite(sample.temperature)) append(how, "temperature ", sample.temperature);
   if (std::isfinite(sample.seed)) {
     append(how, how.empty() ? "" : ", ", "seed ", integer_text(sample.seed));
   }

@@ -24,6 +24,9 @@ std::string configuration_section(const Runs& runs);
 // there are not two runs to compare.
 std::string equal_budget_text(const Runs& runs);
 
+// One sentence a benchmark that was measured against another configuration; "" without any.
+std::string speed_text(const Runs& runs);
+
 // The run that others are measured against: the first without routed blocks, else the first.
 size_t reference_run(const Runs& runs);
 

@@ -11,6 +11,7 @@ namespace {
 
 struct Saving {
   double measured = kUnknown, ideal = kUnknown, realised = kUnknown;
+  double share() const { return std::isfinite(realised) ? realised : measured / ideal; }
   bool known() const { return measured > 0 && ideal > 0; }
 };
 
@@ -22,7 +23,7 @@ void add_bar(std::string& out, const char* name, double share, const std::string
 }
 
 std::string bars(const Saving& s) {
-  const double realised = std::isfinite(s.realised) ? s.realised : s.measured / s.ideal;
+  const double realised = s.share();
   const double longest = std::max({s.measured, s.ideal, 1.0});
   std::string out = "<div class=bars>\n";
   add_bar(out, "ideal saving", s.ideal / longest, fixed(s.ideal, 2) + " ×", "ideal");
@@ -91,6 +92,20 @@ std::string from_training(const Runs& runs, size_t index) {
 }
 
 }  // namespace
+
+std::string speed_text(const Runs& runs) {
+  std::string out;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    for (const BenchResult& b : runs[i].bench) {
+      const Saving saving{b.measured_saving, b.ideal_saving, b.realised_saving};
+      if (!saving.known()) continue;
+      append(out, out.empty() ? "" : " ", "In the benchmark ", run_name(runs, i), " is <b>",
+             fixed(saving.measured, 2), " ×</b> as fast as <code>", escape_html(b.against),
+             "</code>: ", percent(saving.share(), 1), " of the saving that its FLOPs allow.");
+    }
+  }
+  return out;
+}
 
 std::string speed_section(const Runs& runs) {
   std::string body;
