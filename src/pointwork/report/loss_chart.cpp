@@ -11,8 +11,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr double kWidth = 440, kHeight = 300;
-constexpr double kLeft = 38, kRight = 362, kTop = 12, kBottom = 254;
+constexpr double kWidth = 400, kHeight = 290;
+constexpr double kLeft = 36, kRight = 328, kTop = 12, kBottom = 242;
 constexpr size_t kSteepPart = 5;  // the first fifth of a run does not choose the range
 
 Quantity quantity_of(Axis axis) {
@@ -72,7 +72,7 @@ void add_axes(std::string& out, const Frame& frame, Axis axis) {
   for (const double tick : ticks) {
     const double x = kLeft + (kRight - kLeft) * tick / frame.right;
     append(out, "<path class=axis d='M", px(x), " ", kBottom, "v4'/><text class=tick x='", px(x),
-           "' y='", kBottom + 17, "' text-anchor=middle>", tick_text(quantity_of(axis), tick, step),
+           "' y='", kBottom + 18, "' text-anchor=middle>", tick_text(quantity_of(axis), tick, step),
            "</text>");
   }
   append(out, "<path class=axis d='M", kLeft, " ", kBottom, "H", kRight, "'/><text class=title x='",
@@ -105,7 +105,7 @@ struct Label {
 
 // Beside each curve's end, moved apart where they would touch.
 void add_labels(std::string& out, const Frame& frame, const std::vector<ChartRun>& runs) {
-  constexpr double kLine = 13;
+  constexpr double kLine = 14;
   std::vector<Label> labels;
   double lowest = INFINITY;
   for (const ChartRun& run : runs) {
@@ -134,7 +134,7 @@ void add_labels(std::string& out, const Frame& frame, const std::vector<ChartRun
   for (const Label& label : labels) {
     append(out, "<text class='label c", label.run % 6, "' x='", px(label.x), "' y='",
            px(std::clamp(label.y, kTop + 5, kBottom - 4)), "' dy='.32em'>",
-           escape_html(shortened(runs[label.run].name, 10)), "</text>");
+           escape_html(shortened(runs[label.run].name, 9)), "</text>");
   }
 }
 

@@ -50,16 +50,16 @@ tbody th { font-weight: 400; color: var(--soft); }
 .facts small { display: block; line-height: 1.35; }
 .layers td, .layers thead th { text-align: right; white-space: nowrap; }
 .layers tbody th { color: var(--ink); white-space: nowrap; }
-.layers .remark { text-align: left; white-space: normal; min-width: 11em; color: var(--warn); padding-right: 0; }
+.layers .remark { text-align: left; color: var(--warn); padding-right: 0; }
 .layers .off { color: var(--warn); font-weight: 650; }
 
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); gap: 10px 22px; }
 .chart { display: block; width: 100%; max-width: 640px; height: auto; overflow: visible; }
 .chart .grid { stroke: var(--rule); stroke-width: 1; }
 .chart .axis { stroke: var(--soft); stroke-width: 1; fill: none; }
-svg text { font-size: 11px; fill: var(--soft); font-variant-numeric: tabular-nums; }
-svg .title { font-size: 12px; fill: var(--ink); }
-svg .label { font-size: 12px; font-weight: 650; fill: var(--c); paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }
+svg text { font-size: 11.5px; fill: var(--soft); font-variant-numeric: tabular-nums; }
+svg .title { font-size: 12.5px; fill: var(--ink); }
+svg .label { font-size: 12.5px; font-weight: 650; fill: var(--c); paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }
 .line { fill: none; stroke: var(--c, var(--soft)); stroke-width: 1.6; stroke-linejoin: round; }
 .dot { fill: var(--c, var(--soft)); stroke: var(--paper); stroke-width: .7; }
 .ring { fill: none; stroke: var(--c, var(--soft)); stroke-width: 1.1; }
@@ -119,6 +119,7 @@ summary { cursor: pointer; }
   section { margin-top: 14pt; padding-top: 8pt; }
   .charts { grid-template-columns: repeat(2, 1fr); gap: 8px; }
   .layers th, .layers td { padding-right: 9pt; font-size: 9pt; }
+  .layers .remark { white-space: normal; }
   .heat { min-width: 0 !important; }
   .wide, .scroll, pre { overflow: visible; }
   pre { white-space: pre-wrap; }
