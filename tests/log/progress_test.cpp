@@ -76,6 +76,18 @@ TEST(Progress, NarrowTerminalNeverWraps) {
   }
 }
 
+TEST(Progress, TheNoteGivesWayToTheBar) {
+  for (int width : {80, 140}) {
+    Capture capture;
+    Progress progress("reading corpus", 4800000, "B", capture.live(width));
+    test_time += 1;
+    progress.update(1000000, "file-1.txt");
+    const std::string row = screen(capture.text(), width)[0];
+    EXPECT_EQ(row.find("file-1.txt") != std::string::npos, width == 140) << row;
+    EXPECT_GE(count_of(row, "━") + count_of(row, "─"), 10u) << row;
+  }
+}
+
 TEST(Progress, MessagesGoAboveTheBar) {
   Capture capture;
   Progress progress("reading", 10, "files", capture.live(60));

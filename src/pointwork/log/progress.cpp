@@ -11,6 +11,7 @@ namespace {
 
 constexpr double kRedraw = 0.1, kPlainFirst = 2, kPlainEvery = 5;  // seconds
 constexpr double kRateMemory = 10;  // seconds over which a change of pace is believed
+constexpr int kLeastBar = 10, kBarColumns = 40;
 
 }  // namespace
 
@@ -88,11 +89,16 @@ std::string Progress::line(double now, bool with_bar) const {
   } else {
     after += "  " + duration_text(now - start_);
   }
-  if (!note_.empty()) after += "  " + note_;
-  if (!with_bar || total_ <= 0) return before + after;
-  const int room = width_of(options_) - 1 - display_width(before) - display_width(after) - 2;
-  if (room < 5) return before + after;
-  return before + bar_text(done / total, std::min(room, 40)) + "  " + after;
+  const std::string noted = note_.empty() ? after : after + "  " + note_;
+  if (!with_bar || total_ <= 0) return before + noted;
+  // The note gives way to a bar worth looking at, the bar to the numbers.
+  const auto room = [&](const std::string& end) {
+    return width_of(options_) - 1 - display_width(before) - display_width(end) - 2;
+  };
+  if (room(noted) >= kLeastBar) after = noted;
+  const int columns = std::min(room(after), kBarColumns);
+  if (columns < kLeastBar) return before + after;
+  return before + bar_text(done / total, columns) + "  " + after;
 }
 
 std::string Progress::summary(double now) const {
