@@ -168,7 +168,9 @@ void ShardWriter::close() {
 
 void ShardWriter::add(std::span<const int32_t> tokens) {
   while (!tokens.empty()) {
-    if (shard_ && shard_->tokens == static_cast<uint64_t>(options_.shard_tokens)) close();
+    if (shard_ && (shard_->tokens == static_cast<uint64_t>(options_.shard_tokens) ||
+                   shard_->ends.size() >= kShardDocuments))
+      close();
     if (!shard_) open();
     const size_t room = static_cast<size_t>(options_.shard_tokens) - shard_->tokens;
     const auto part = tokens.first(std::min(tokens.size(), room));

@@ -25,6 +25,7 @@ namespace pointwork {
 
 inline constexpr uint32_t kShardVersion = 1;
 inline constexpr int64_t kShardTokens = 100'000'000;
+inline constexpr size_t kShardDocuments = size_t{1} << 20;
 
 // 2 where every id fits, else 4.
 int bytes_a_token(int64_t vocab_size);
@@ -65,8 +66,9 @@ class Shard {
   const uint64_t* ends_ = nullptr;
 };
 
-// Writes the shards NAME-00000.tokens, NAME-00001.tokens ... of one split. Memory: a buffer, and 8
-// bytes for every document of the shard being written.
+// Writes the shards NAME-00000.tokens, NAME-00001.tokens ... of one split. A shard is
+// full at shard_tokens or kShardDocuments, which bounds the memory: a buffer, and 8 bytes for every
+// document of the shard being written.
 class ShardWriter {
  public:
   struct Options {

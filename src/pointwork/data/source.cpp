@@ -27,6 +27,14 @@ bool says_something(const std::string& name, bool archives) {
          (archives && is_archive_name(name));
 }
 
+// What folders of data say about themselves.
+bool about_the_folder(const std::string& name) {
+  std::string stem = fs::path(name).stem().string();
+  std::transform(stem.begin(), stem.end(), stem.begin(),
+                 [](unsigned char c) { return std::toupper(c); });
+  return stem == "README" || stem == "LICENSE" || stem == "LICENCE";
+}
+
 bool hidden(const std::string& name) { return fs::path(name).filename().string().starts_with('.'); }
 
 struct File {
@@ -44,8 +52,9 @@ struct LeftOut {
   void tell(const std::string& where, const SourceOptions& options) const {
     if (count == 0 || !options.note) return;
     options.note(concat(where, ": left out ", count, count == 1 ? " file" : " files",
-                        " whose ending names no format (", count == 1 ? "" : "the first is ", first,
-                        "); name them or give --format to read them"));
+                        count == 1 ? " (" : " (the first is ", first,
+                        "), which by name hold no documents; name them, or say --format for "
+                        "unknown endings"));
   }
 };
 
@@ -66,15 +75,17 @@ void list_folder(const fs::path& folder, const SourceOptions& options, std::vect
   LeftOut left_out;
   const size_t before = files.size();
   for (const fs::path& path : found) {
-    if (options.format != InputFormat::automatic || says_something(path.string(), true)) {
+    const bool readable =
+        options.format != InputFormat::automatic || says_something(path.string(), true);
+    if (readable && !about_the_folder(path.string())) {
       files.push_back({path, false});
     } else {
       left_out.add(path.string());
     }
   }
   check(files.size() > before || left_out.count > 0, folder.string(), ": an empty folder");
-  check(files.size() > before, folder.string(), ": no file in it has a known ending (",
-        left_out.first, " has none); --format says what they are");
+  check(files.size() > before, folder.string(), ": no file in it looks like one with documents (",
+        left_out.first, " does not); --format says what they are");
   left_out.tell(folder.string(), options);
 }
 
@@ -129,7 +140,8 @@ struct DocumentReader::Impl {
         check(!is_compressed_name(source->name()) && !is_archive_name(source->name()),
               source->name(), ": packed again inside an archive; unpack it first");
         if (hidden(source->name())) continue;
-        if (options.format == InputFormat::automatic && !says_something(source->name(), false)) {
+        if (about_the_folder(source->name()) ||
+            (options.format == InputFormat::automatic && !says_something(source->name(), false))) {
           members.add(source->name());
           continue;
         }

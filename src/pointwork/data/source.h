@@ -47,8 +47,9 @@ struct Document {
 
 // Reads inputs in the given order; a folder gives its files, of all depths, in the order of their
 // paths. Compressed files (.gz, .bz2, .xz, .zst) and archives (tar, zip) are read as streams. In a
-// folder, hidden files and files of an ending that says nothing are left out with a note, unless a
-// format is given. Every error is one line that names file and place.
+// folder or archive, hidden files are left out; README and LICENSE files are too, with a note, and
+// so are files of an ending that says nothing, unless a format is given. Every error is one line
+// that names file and place.
 class DocumentReader {
  public:
   DocumentReader(const std::vector<std::filesystem::path>& inputs, SourceOptions options = {});
