@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <regex>
 
 #include "pointwork/log/terminal.h"
 #include "tests/log/capture.h"
@@ -18,9 +17,13 @@ std::string plain(const std::vector<TokenShare>& tokens) {
 std::string colour(const std::vector<TokenShare>& tokens) {
   return without_legend(routing_text(tokens, true));
 }
-std::string without_colour(const std::string& text) {
-  return std::regex_replace(text, std::regex("\x1b\\[[0-9;]*m"), "");
+std::string without(std::string text, const std::string& start, const std::string& end) {
+  for (size_t at = text.find(start); at != std::string::npos; at = text.find(start, at)) {
+    text.erase(at, text.find(end, at) + end.size() - at);
+  }
+  return text;
 }
+std::string without_colour(const std::string& text) { return without(text, "\x1b[", "m"); }
 
 TEST(RoutingText, PlainMarksFollowTheirTokens) {
   EXPECT_EQ(plain({{"In", 1}, {" the", 0}, {" beginning", 0.5}, {".", NAN}}),
@@ -52,7 +55,7 @@ TEST(RoutingText, NothingSteersTheTerminal) {
       {"a\x1b[2Jb\r\x07\x7F", 1}, {"\xC2\x9B", 1}, {"\xFF\xE2\x82", 1}, {"z\t\n", 1}};
   const std::string expected = "a␛[2Jb␍␇␡\uFFFD\uFFFD\uFFFD\uFFFDz\t\n";
   EXPECT_EQ(without_colour(colour(tokens)), expected);
-  EXPECT_EQ(std::regex_replace(plain(tokens), std::regex("₉"), ""), expected);
+  EXPECT_EQ(without(plain(tokens), "₉", "₉"), expected);
 }
 
 TEST(RoutingText, LegendSaysWhatItMeans) {
