@@ -36,9 +36,10 @@ struct Part {
   int64_t count;
 };
 
+// Subtracting 0 keeps −0, which adding it would not.
 template <class V, class A>
 POINTWORK_INLINE V broadcast(A value) {
-  return V{} + static_cast<std::decay_t<decltype(V{}[0])>>(value);
+  return static_cast<std::decay_t<decltype(V{}[0])>>(value) - V{};
 }
 
 POINTWORK_INLINE Float8 load(const float* p, Full) {
