@@ -15,7 +15,7 @@ namespace cpu {
 template <class T>
 void activate(Nonlinearity kind, const T* x, T* y, int64_t count);
 
-// d_x = d_y · f′(x); relu′(0) = 0. d_x may be d_y or x.
+// d_x = d_y · f′(x); relu′(0) = 0, and NaN where x is NaN. d_x may be d_y or x.
 template <class T>
 void activate_backward(Nonlinearity kind, const T* d_y, const T* x, T* d_x, int64_t count);
 

@@ -88,7 +88,7 @@ struct Relu {
   }
   template <class V>
   static POINTWORK_INLINE V derivative(V x) {
-    return x > V{} ? broadcast<V>(1) : V{};
+    return x > V{} ? broadcast<V>(1) : (x < V{} ? V{} : x);  // x: 0 or NaN
   }
 };
 

@@ -9,6 +9,10 @@ constexpr double kPi = 3.14159265358979323846;
 
 int64_t size(const Values& x) { return static_cast<int64_t>(x.size()); }
 
+// An exponential of floats that would be below their smallest normal number may be 0. As Σ|terms|
+// of what it is multiplied by, so that eps · terms is that number.
+constexpr double kUnderflow = 0x1p-126 / 0x1p-23;
+
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 // Statistics of one row, and how large the magnitudes were that made them.
@@ -96,11 +100,12 @@ Bounded activate(Nonlinearity kind, const Values& x) {
     switch (kind) {
       case Nonlinearity::gelu:
         out.add(i, x[i] * 0.5 * std::erfc(-x[i] / std::sqrt(2.0)));
-        out.terms[i] = std::abs(out.value[i]) * (2 + x[i] * x[i]);
+        out.terms[i] = std::abs(out.value[i]) * (2 + x[i] * x[i]) + std::abs(x[i]) * kUnderflow;
         break;
       case Nonlinearity::gelu_tanh: {
         const double u = std::sqrt(2 / kPi) * (x[i] + 0.044715 * x[i] * x[i] * x[i]);
         out.add(i, x[i] * sigmoid(2 * u), 2 + std::abs(2 * u));
+        out.terms[i] += std::abs(x[i]) * kUnderflow;
         break;
       }
       case Nonlinearity::relu:
@@ -119,6 +124,7 @@ Bounded activate_backward(Nonlinearity kind, const Values& d_y, const Values& x)
         const double strength = 2 + x[i] * x[i];
         out.add(i, d_y[i] * 0.5 * std::erfc(-x[i] / std::sqrt(2.0)), strength);
         out.add(i, d_y[i] * x[i] * std::exp(-0.5 * x[i] * x[i]) / std::sqrt(2 * kPi), strength);
+        out.terms[i] += std::abs(d_y[i]) * (1 + std::abs(x[i])) * kUnderflow;
         break;
       }
       case Nonlinearity::gelu_tanh: {
@@ -130,6 +136,7 @@ Bounded activate_backward(Nonlinearity kind, const Values& d_y, const Values& x)
         out.add(i, d_y[i] * s, strength);
         out.add(i, d_y[i] * x[i] * s * (1 - s) * slope);
         out.terms[i] += std::abs(d_y[i] * x[i] * s * slope) * strength;
+        out.terms[i] += std::abs(d_y[i]) * (1 + std::abs(x[i] * slope)) * kUnderflow;
         break;
       }
       case Nonlinearity::relu:
@@ -144,6 +151,7 @@ Bounded swiglu(const Values& gate, const Values& up) {
   Bounded out(size(gate));
   for (int64_t i = 0; i < size(gate); ++i) {
     out.add(i, gate[i] * sigmoid(gate[i]) * up[i], 2 + std::abs(gate[i]));
+    out.terms[i] += std::abs(gate[i] * up[i]) * kUnderflow;
   }
   return out;
 }
@@ -153,9 +161,11 @@ SwigluGradient swiglu_backward(const Values& d_out, const Values& gate, const Va
   for (int64_t i = 0; i < size(gate); ++i) {
     const double g = gate[i], s = sigmoid(g), strength = 2 + std::abs(g);
     out.d_up.add(i, d_out[i] * g * s, strength);
+    out.d_up.terms[i] += std::abs(d_out[i] * g) * kUnderflow;
     out.d_gate.add(i, d_out[i] * up[i] * s, strength);
     out.d_gate.add(i, d_out[i] * up[i] * s * g * (1 - s));
     out.d_gate.terms[i] += std::abs(d_out[i] * up[i] * s * g) * strength;
+    out.d_gate.terms[i] += std::abs(d_out[i] * up[i]) * (1 + std::abs(g)) * kUnderflow;
   }
   return out;
 }
