@@ -180,13 +180,14 @@ install() {
   say ".venv: installing $what (up to $megabytes MB on disk)"
   touch "$unfinished"
   if ! "$venv/bin/python" -m pip install --disable-pip-version-check --retries 2 "${quiet[@]}" "$@" 2>"$log"; then
-    reason=$(grep -E '^ERROR' "$log" | tail -1)
-    if grep -q 'No space left' "$log"; then reason="disk full"
-    elif grep -qE 'from versions: none|NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError' "$log"; then
+    reason=$(grep -E '^ERROR' "$log" | tail -1 || true)
+    if grep -q 'No space left' "$log"; then
+      die "installing $what failed: disk full"
+    fi
+    rm -f "$unfinished"  # pip found nothing to unpack, so .venv is as it was
+    if grep -qE 'from versions: none|NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError' "$log"; then
       reason="no network: pip cannot reach its package index"
     fi
-    rm -f "$unfinished"
-    [ -e "$venv/lib" ] && touch "$unfinished"
     die "installing $what failed: ${reason:-$(tail -1 "$log")}"
   fi
 }
