@@ -31,4 +31,8 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
     "${LibTorch_CPU_LIBRARY}" "${LibTorch_C10_LIBRARY}")
   # The wheel's libraries name NVIDIA libraries that only a GPU machine needs.
   target_link_options(LibTorch::LibTorch INTERFACE "-Wl,--allow-shlib-undefined")
+  # The wheel brings an OpenMP runtime by the system's name, and a process holds one of that name: all link this one.
+  if(EXISTS "${LIBTORCH_ROOT}/lib/libgomp.so.1")
+    set(OpenMP_gomp_LIBRARY "${LIBTORCH_ROOT}/lib/libgomp.so.1" CACHE FILEPATH "The OpenMP runtime" FORCE)
+  endif()
 endif()
