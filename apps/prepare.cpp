@@ -97,7 +97,7 @@ int run(const Options& options, const Common& common) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (common.json) {
     Json json = {{"out", options.out}, {"seconds", seconds}};
-    for (const auto& [key, value] : describe_dataset(options.out).facts.items()) json[key] = value;
+    json.update(describe_dataset(options.out).facts);
     print_json(json);
   } else if (!common.quiet) {
     std::printf("%s\n", options.out.c_str());

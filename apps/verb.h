@@ -1,5 +1,6 @@
 #pragma once
-// What every verb shares: common options, and how a verb is registered. cli.md's contract is kept here.
+// What every verb shares: common options, and how a verb is registered. cli.md's contract is kept
+// here.
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
@@ -12,16 +13,17 @@
 namespace pointwork::app {
 
 struct Common {
-  std::string device = "auto";   // cpu | cuda | auto
-  int threads = 0;               // 0: all cores
-  int64_t seed = -1;             // -1: the config's
-  std::string precision;         // "": the config's
-  bool json = false;             // one JSON document on standard output, nothing else there
+  std::string device = "auto";  // cpu | cuda | auto
+  int threads = 0;              // 0: all cores
+  int64_t seed = -1;            // -1: the config's
+  std::string precision;        // "": the config's
+  bool json = false;            // one JSON document on standard output, nothing else there
   bool quiet = false;
   std::vector<Override> overrides;  // --section.key=value, in order
 };
 
-// A verb adds its own options to `command` and returns what runs it. Common options are already there, filled before the call.
+// A verb adds its own options to `command` and returns what runs it. Common options are already
+// there, filled before the call.
 using Run = std::function<int()>;
 
 // Each apps/<verb>.cpp defines one; apps/main.cpp lists them.

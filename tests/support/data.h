@@ -7,7 +7,8 @@
 
 namespace pointwork::test {
 
-// $POINTWORK_DATA, else ../shared/data beside the project; "" where there is none (tests then skip).
+// $POINTWORK_DATA, else ../shared/data beside the project; "" where there is none (tests then
+// skip).
 inline std::filesystem::path data_folder() {
   if (const char* folder = std::getenv("POINTWORK_DATA")) return folder;
   const auto beside = std::filesystem::path(POINTWORK_SOURCE_DIR).parent_path() / "shared" / "data";

@@ -17,7 +17,8 @@ of = ["attention", "mlp"]
 )";
 
 std::string mod(const std::string& route, const std::string& of = "dense") {
-  return kLeaves + "[branch.mod]\nkind = \"routed\"\nof = \"" + of + "\"\nroute = { " + route + " }\n";
+  return kLeaves + "[branch.mod]\nkind = \"routed\"\nof = \"" + of + "\"\nroute = { " + route +
+         " }\n";
 }
 
 const std::string kEveryOther = "layers = [\"dense\", \"mod\"]";
@@ -25,16 +26,19 @@ const std::string kEveryOther = "layers = [\"dense\", \"mod\"]";
 }  // namespace
 
 Config small_config(const std::string& body, const std::string& model_keys) {
-  return parse_config("[model]\nvocab_size = 61\nhidden_size = 32\nnum_hidden_layers = 4\nmax_position_embeddings = 24\n" +
-                          model_keys + "\n" + body +
-                          "\n[train]\nsteps = 10\nbatch_size = 2\nsequence_length = 24\n",
-                      "small.toml");
+  return parse_config(
+      "[model]\nvocab_size = 61\nhidden_size = 32\nnum_hidden_layers = 4\nmax_position_embeddings "
+      "= 24\n" +
+          model_keys + "\n" + body +
+          "\n[train]\nsteps = 10\nbatch_size = 2\nsequence_length = 24\n",
+      "small.toml");
 }
 
 std::vector<NamedConfig> all_configs() {
   const std::string dense = "layers = [\"dense\"]";
   const std::string modern =
-      "norm = \"rmsnorm\"\nposition_embedding = \"none\"\ntie_word_embeddings = false\ninitializer = \"llama\"\n";
+      "norm = \"rmsnorm\"\nposition_embedding = \"none\"\ntie_word_embeddings = false\ninitializer "
+      "= \"llama\"\n";
   const std::string rotary = R"(
 [branch.attention]
 kind = "attention"
@@ -77,17 +81,29 @@ route = { capacity = 0.25 }
   add("mod_attention_only", mod("capacity = 0.25", "attention"), kEveryOther);
   add("mod_mlp_only", mod("capacity = 0.25", "mlp"), kEveryOther);
   add("mod_whole", mod("capacity = 1.0"), kEveryOther);
-  add("mod_scheduled", mod("capacity = 0.25, capacity_schedule = { start = 1.0, steps = 8, values = 4 }"), kEveryOther);
+  add("mod_scheduled",
+      mod("capacity = 0.25, capacity_schedule = { start = 1.0, steps = 8, values = 4 }"),
+      kEveryOther);
   add("mod_modern", rotary, modern + kEveryOther);
   add("mod_nested",
       mod("capacity = 0.5") + "[branch.both]\nkind = \"chain\"\nof = [\"attention\", \"inner\"]\n" +
           "[branch.inner]\nkind = \"routed\"\nof = \"mlp\"\nroute = { capacity = 0.5 }\n" +
           "[branch.outer]\nkind = \"routed\"\nof = \"both\"\nroute = { capacity = 0.5 }\n",
       "layers = [\"dense\", \"outer\"]");
-  add("repeated", mod("capacity = 0.25") + "[branch.twice]\nkind = \"repeat\"\nof = \"pair\"\ntimes = 2\n" +
-                      "[branch.pair]\nkind = \"chain\"\nof = [\"dense\", \"mod\"]\n",
+  add("repeated",
+      mod("capacity = 0.25") + "[branch.twice]\nkind = \"repeat\"\nof = \"pair\"\ntimes = 2\n" +
+          "[branch.pair]\nkind = \"chain\"\nof = [\"dense\", \"mod\"]\n",
       "layers = [\"dense\", \"twice\"]");
-  add("parallel", kLeaves + "[branch.side]\nkind = \"parallel\"\nof = [\"attention\", \"mlp\"]\n", "layers = [\"side\"]");
+  add("repeated_nested",
+      mod("capacity = 0.5", "mlp") +
+          "[branch.twice]\nkind = \"repeat\"\nof = \"pair\"\ntimes = 2\n" +
+          "[branch.pair]\nkind = \"chain\"\nof = [\"mlp\", \"outer\"]\n" +
+          "[branch.both]\nkind = \"chain\"\nof = [\"attention\", \"mod\"]\n" +
+          "[branch.outer]\nkind = \"routed\"\nof = \"both\"\nroute = { capacity = 0.5, weight = "
+          "\"tanh\" }\n",
+      "layers = [\"dense\", \"twice\"]");
+  add("parallel", kLeaves + "[branch.side]\nkind = \"parallel\"\nof = [\"attention\", \"mlp\"]\n",
+      "layers = [\"side\"]");
   return all;
 }
 

@@ -13,7 +13,8 @@ struct NamedConfig {
   Config config;
 };
 
-// `body` holds the layers key and the branch tables; the rest is a model of width 32 with 4 layers, 61 tokens and 24 positions.
+// `body` holds the layers key and the branch tables; the rest is a model of width 32 with 4 layers,
+// 61 tokens and 24 positions.
 Config small_config(const std::string& body, const std::string& model_keys = "");
 
 // Dense and routed, one for each option that has a meaning of its own.

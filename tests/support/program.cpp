@@ -26,7 +26,8 @@ std::string take(const std::filesystem::path& path) {
 
 }  // namespace
 
-ProgramResult run_program(const std::vector<std::string>& arguments, const ProgramOptions& options) {
+ProgramResult run_program(const std::vector<std::string>& arguments,
+                          const ProgramOptions& options) {
   char name[] = "/tmp/pointwork-test-XXXXXX";
   const std::filesystem::path folder = mkdtemp(name);
   std::ofstream(folder / "in", std::ios::binary) << options.input;
@@ -39,12 +40,14 @@ ProgramResult run_program(const std::vector<std::string>& arguments, const Progr
     dup2(open(err.c_str(), O_WRONLY | O_CREAT, 0600), 2);
     for (const auto& [key, value] : options.environment) setenv(key.c_str(), value.c_str(), 1);
     if (options.file_limit > 0) {
-      const rlimit limit{static_cast<rlim_t>(options.file_limit), static_cast<rlim_t>(options.file_limit)};
+      const rlimit limit{static_cast<rlim_t>(options.file_limit),
+                         static_cast<rlim_t>(options.file_limit)};
       setrlimit(RLIMIT_FSIZE, &limit);
       signal(SIGXFSZ, SIG_IGN);
     }
     std::vector<char*> argv{const_cast<char*>(POINTWORK_PROGRAM)};
-    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    for (const std::string& argument : arguments)
+      argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
     execv(POINTWORK_PROGRAM, argv.data());
     _exit(127);

@@ -18,9 +18,10 @@ struct ProgramOptions {
   double timeout = 120;                            // seconds, then SIGKILL
   int signal = 0;                                  // sent after `signal_after` seconds; 0: none
   double signal_after = 0;
-  long long file_limit = 0;                        // RLIMIT_FSIZE in bytes; 0: none
+  long long file_limit = 0;  // RLIMIT_FSIZE in bytes; 0: none
 };
 
-ProgramResult run_program(const std::vector<std::string>& arguments, const ProgramOptions& options = {});
+ProgramResult run_program(const std::vector<std::string>& arguments,
+                          const ProgramOptions& options = {});
 
 }  // namespace pointwork::test

@@ -32,7 +32,8 @@ template <class... Parts>
   throw Error(concat(parts...));
 }
 
-// Throws Error with the joined parts unless `ok`. The parts are evaluated only as arguments: keep them cheap.
+// Throws Error with the joined parts unless `ok`. The parts are evaluated only as arguments: keep
+// them cheap.
 template <class... Parts>
 void check(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]] {

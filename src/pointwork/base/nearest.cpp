@@ -5,6 +5,9 @@
 namespace pointwork {
 namespace {
 
+// Nobody misspells a name of more bytes, and the work is quadratic in them.
+constexpr size_t kLongest = 128;
+
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) {
@@ -27,9 +30,14 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
   std::string best;
+  name = name.substr(0, kLongest);
   size_t least = std::max<size_t>(1, name.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
-    const size_t distance = edit_distance(name.substr(0, 128), candidate);
+    // The lengths alone differ by this many edits.
+    const size_t gap =
+        std::max(name.size(), candidate.size()) - std::min(name.size(), candidate.size());
+    if (gap >= least) continue;
+    const size_t distance = edit_distance(name, candidate);
     if (distance < least) {
       least = distance;
       best = candidate;

@@ -7,7 +7,8 @@
 
 namespace pointwork {
 
-// The candidate with the least edit distance (transpositions count 1), or "" if none is within a third of the length.
+// The first candidate of the least edit distance (a transposition is one edit), or "" where none is
+// within a third of the name's length, or one edit of a shorter name.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
 // "; did you mean 'x'?" or "".

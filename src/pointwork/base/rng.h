@@ -1,6 +1,7 @@
 #pragma once
-// Counter-based random numbers: a value is a pure function of (key, counter), so it depends on no order of calls, no thread
-// count and no device. Philox 4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+// Counter-based random numbers: a value is a pure function of (key, counter), so it depends on no
+// order of calls, no thread count and no device. Philox 4x32-10: Salmon et al., "Parallel random
+// numbers: as easy as 1, 2, 3", SC 2011.
 
 #include <array>
 #include <cmath>
@@ -59,7 +60,8 @@ inline double random_normal(uint64_t key, uint64_t low, uint64_t high = 0) {
 
 // Uniform in 0 .. n-1 by Lemire's multiplication; the bias is below n / 2^64.
 constexpr uint64_t random_below(uint64_t n, uint64_t key, uint64_t low, uint64_t high = 0) {
-  return static_cast<uint64_t>((static_cast<unsigned __int128>(random_bits(key, low, high)) * n) >> 64);
+  return static_cast<uint64_t>((static_cast<unsigned __int128>(random_bits(key, low, high)) * n) >>
+                               64);
 }
 
 }  // namespace pointwork

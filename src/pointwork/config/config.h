@@ -26,22 +26,22 @@ struct Config {
   bool operator==(const Config&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("model", self.model, {.help = "the trunk"});
-    visit("branch", self.branch, {.help = "the grammar: [branch.NAME] with a kind"});
+    visit("model", self.model, {.help = "the trunk: embedding, layers, final norm and head"});
+    visit("branch", self.branch,
+          {.help = "the grammar: a table [branch.NAME] for each name, with a kind"});
     visit("train", self.train, {.help = "budget and batches"});
-    visit("optimizer", self.optimizer, {.help = "AdamW"});
-    visit("schedule", self.schedule, {.help = "course of the learning rate"});
+    visit("optimizer", self.optimizer, {.help = "AdamW, with decoupled weight decay"});
+    visit("schedule", self.schedule, {.help = "the learning rate's course"});
     visit("guard", self.guard, {.help = "what protects the weights from a bad step"});
     visit("evaluate", self.evaluate, {.help = "validation during training"});
-    visit("checkpoint", self.checkpoint, {.help = "what is kept"});
+    visit("checkpoint", self.checkpoint, {.help = "when the run is saved, and what is kept"});
   }
 };
 
 // One `--section.key=value` of the command line, without its dashes.
 struct Override {
-  std::string key;  // "branch.mod.route.capacity"
-  std::string
-      value;  // as written; read by the key's type, a TOML literal where it is a list or a table
+  std::string key;    // "branch.mod.route.capacity"
+  std::string value;  // as written: a TOML literal, or text without its quotes
 };
 
 // Every problem of a config, each with its full path; what() joins them in one line.
@@ -51,9 +51,10 @@ class ConfigError : public Error {
   std::vector<std::string> problems;
 };
 
-// Reads TOML text, applies overrides, validates. A budget (train.steps, tokens or flops) on the
-// command line replaces the file's. Throws ConfigError with all problems, for an unknown key with
-// the nearest right one; UsageError where the only problems lie in the overrides' keys.
+// Reads TOML text, applies overrides, validates. A later override of a key replaces an earlier one,
+// a table or list given whole the file's; a budget (train.steps, tokens or flops) on the command
+// line replaces the file's. Throws ConfigError with all problems, for an unknown key with the
+// nearest right one; UsageError where the only problems are unknown keys in the overrides.
 Config parse_config(const std::string& toml, const std::string& source_name,
                     const std::vector<Override>& overrides = {});
 Config load_config(const std::filesystem::path& path, const std::vector<Override>& overrides = {});
@@ -61,6 +62,10 @@ Config load_config(const std::filesystem::path& path, const std::vector<Override
 // What load_config checks last: ranges that need more than one field (head counts, names of
 // branches, cycles, a budget given twice …). Every problem, one string each, with its path.
 std::vector<std::string> problems(const Config& config);
+
+// What is allowed but probably not meant: a branch that nothing uses, a key that has no effect
+// beside the others. One string each, with its path.
+std::vector<std::string> remarks(const Config& config);
 
 std::string to_toml(const Config& config);  // every key; parse_config gives the same Config back
 std::string to_json(const Config& config);  // the same tree
@@ -70,16 +75,18 @@ std::vector<std::string> changed_keys(const Config& a, const Config& b);
 
 // A key of a config, told: what `config explain` and docs/config.md are made of.
 struct KeyFacts {
-  std::string path;  // "branch.mod.route.capacity"
-  std::string
-      type;  // "whole number", "number", "true or false", "text", "one of a, b", "list of names"
-  std::string unit, range, help;
-  std::string value;  // as TOML
+  std::string path;           // "branch.mod.route.capacity"
+  std::string type;           // "whole number", "true or false", "one of a, b", "list of names" …
+  std::string unit, range;    // "tokens", "above 0 and at most 1"; "" where there is none
+  std::string help;           // what it means
+  std::string value;          // as TOML
+  std::string default_value;  // as TOML; "" where it is required
+  bool required = false;
 };
 std::vector<KeyFacts> all_keys(const Config& config);  // in the order of to_toml
 
-// What a key, or every key of a section, means, and its value here. Unknown: Error with the
-// nearest.
+// What a key, or every key of a section, means, and its value here; "": every key. Unknown: Error
+// with the nearest.
 std::string explain(const Config& config, const std::string& key);
 
 // docs/config.md: every section and key as tables.

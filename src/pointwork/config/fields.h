@@ -5,14 +5,13 @@
 //     int64_t warmup_steps = 100;
 //     template <class Self, class Visitor>
 //     static void fields(Self& self, Visitor& visit) {
-//       visit("warmup_steps", self.warmup_steps, {.help = "steps of linear warm-up", .unit =
-//       "steps", .min = 0});
+//       visit("warmup_steps", self.warmup_steps, {.help = "linear warm-up", .unit = "steps"});
 //     }
 //   };
 //
 // A visitor is called with (name, value, Field). Types it meets: bool, int64_t, double,
-// std::string, an enum with EnumNames, std::optional and std::vector of these, a nested struct with
-// fields(), and the two special forms in model_config.h (LayersConfig, BranchConfig).
+// std::string, std::vector<std::string>, an enum with EnumNames, a nested struct with fields(), and
+// the two special forms in model_config.h (LayersConfig, the map of BranchConfig).
 
 #include <cstdint>
 #include <limits>
@@ -30,6 +29,7 @@ struct Field {
   double max = std::numeric_limits<double>::infinity();
   bool above_min = false;  // the minimum itself is excluded: (min, max]
   bool below_max = false;  // the maximum itself is excluded: [min, max)
+  bool required = false;   // there is no default
 };
 
 // Specialised per enum: `static constexpr std::pair<const char*, E> names[]`, in the order shown to

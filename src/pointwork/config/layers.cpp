@@ -1,6 +1,21 @@
 #include "pointwork/config/config.h"
+#include "pointwork/config/grammar.h"
 
 namespace pointwork {
+
+std::vector<std::string> children_of(const BranchConfig& branch) {
+  return std::visit(
+      [](const auto& form) -> std::vector<std::string> {
+        if constexpr (requires { form.of; }) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(form.of)>, std::string>)
+            return form.of;
+          else if (!form.of.empty())
+            return {form.of};
+        }
+        return {};
+      },
+      branch.form);
+}
 
 std::vector<std::string> layer_names(const ModelConfig& model) {
   const LayersConfig& layers = model.layers;

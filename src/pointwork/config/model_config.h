@@ -1,8 +1,7 @@
 #pragma once
 // What a model is: the trunk, and the grammar of its branches.
 
-#include <map>
-#include <optional>
+#include <cmath>
 #include <string>
 #include <variant>
 #include <vector>
@@ -65,24 +64,38 @@ struct AttentionConfig {
   bool operator==(const AttentionConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("num_attention_heads", self.num_attention_heads, {.help = "query heads", .min = 1});
+    visit("num_attention_heads", self.num_attention_heads,
+          {.help = "query heads", .min = 1, .max = 4096});
     visit("num_key_value_heads", self.num_key_value_heads,
-          {.help = "key-value heads, a divisor of the query heads; 0: as many as query heads",
-           .min = 0});
-    visit("head_dim", self.head_dim, {.help = "width of a head; 0: hidden_size / heads", .min = 0});
+          {.help = "key-value heads, a divisor of the query heads: fewer make grouped-query "
+                   "attention and a smaller cache; 0: as many as query heads",
+           .min = 0,
+           .max = 4096});
+    visit("head_dim", self.head_dim,
+          {.help = "width of a head; 0: hidden_size / num_attention_heads", .min = 0, .max = 4096});
     visit("rope_theta", self.rope_theta,
-          {.help = "base of the rotary position embedding; 0: no rotation", .min = 0});
+          {.help = "base of the rotary position embedding, 10000 in most models; 0: no rotation",
+           .min = 0});
     visit("partial_rotary_factor", self.partial_rotary_factor,
-          {.help = "share of each head that is rotated", .min = 0, .max = 1, .above_min = true});
+          {.help = "share of each head's width that is rotated, where rope_theta is above 0",
+           .min = 0,
+           .max = 1,
+           .above_min = true});
     visit("scale", self.scale,
           {.help = "factor on query-key products; 0: 1 / sqrt(head_dim)", .min = 0});
     visit("qk_norm", self.qk_norm,
-          {.help = "RMSNorm of queries and keys: per head, or over the whole projection"});
+          {.help = "RMSNorm of queries and keys: in each head, or over the whole projection"});
     visit("qkv_bias", self.qkv_bias, {.help = "biases on the query, key and value projections"});
     visit("output_bias", self.output_bias, {.help = "a bias on the output projection"});
     visit("output_norm", self.output_norm, {.help = "a second norm on what the branch adds"});
   }
 };
+
+// Leading values of a head of `head_dim` that rotary positions turn, in pairs.
+inline int64_t rotary_width(const AttentionConfig& attention, int64_t head_dim) {
+  if (attention.rope_theta <= 0) return 0;
+  return std::llround(attention.partial_rotary_factor * static_cast<double>(head_dim));
+}
 
 struct MlpConfig {
   int64_t intermediate_size = 0;
@@ -94,8 +107,13 @@ struct MlpConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("intermediate_size", self.intermediate_size,
-          {.help = "width between the two projections; 0: 4 x hidden_size", .min = 0});
-    visit("hidden_act", self.hidden_act, {.help = "activation; swiglu has a third projection"});
+          {.help = "width between the two projections; 0: 4 x hidden_size",
+           .min = 0,
+           .max = 1 << 20});
+    visit(
+        "hidden_act", self.hidden_act,
+        {.help = "activation; gelu_tanh is GPT-2's form of gelu; swiglu has a third projection, so "
+                 "half more weights at one width"});
     visit("bias", self.bias, {.help = "biases on the projections"});
     visit("output_norm", self.output_norm, {.help = "a second norm on what the branch adds"});
   }
@@ -107,7 +125,10 @@ struct ChainConfig {
   bool operator==(const ChainConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("of", self.of, {.help = "names of branches, applied one after another"});
+    visit("of", self.of,
+          {.help = "names of branches, applied one after another; a name given twice makes weights "
+                   "of its own twice",
+           .required = true});
   }
 };
 
@@ -117,7 +138,8 @@ struct ParallelConfig {
   bool operator==(const ParallelConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("of", self.of, {.help = "names of branches, applied side by side to the same input"});
+    visit("of", self.of,
+          {.help = "names of branches, applied side by side to the same input", .required = true});
   }
 };
 
@@ -127,8 +149,9 @@ struct RepeatConfig {
   bool operator==(const RepeatConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("of", self.of, {.help = "name of the branch, whose weights the rounds share"});
-    visit("times", self.times, {.help = "rounds", .min = 1});
+    visit("of", self.of,
+          {.help = "name of the branch, whose weights the rounds share", .required = true});
+    visit("times", self.times, {.help = "rounds", .min = 1, .max = 4096});
   }
 };
 
@@ -138,8 +161,9 @@ struct RoutedConfig {
   bool operator==(const RoutedConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("of", self.of, {.help = "name of the branch that chosen tokens enter"});
-    visit("route", self.route, {.help = "who enters"});
+    visit("of", self.of, {.help = "name of the branch that chosen tokens enter", .required = true});
+    visit("route", self.route,
+          {.help = "which tokens enter, and how much of the result they take"});
   }
 };
 
@@ -149,21 +173,29 @@ struct BranchConfig {
       form;
   static constexpr const char* kinds[] = {"attention", "mlp",    "chain",
                                           "parallel",  "repeat", "routed"};
+  static constexpr const char* abouts[] = {
+      "causal attention behind a norm: multi-head, or grouped-query with fewer key-value heads",
+      "a feed-forward network behind a norm, on each token alone",
+      "branches one after another: each sees x and the sum of what came before it",
+      "branches side by side: each sees x",
+      "rounds of one branch with the same weights: each sees x and the sum of the rounds before it",
+      "a branch that only chosen tokens enter; the others go round it"};
   const char* kind() const { return kinds[form.index()]; }
+  const char* about() const { return abouts[form.index()]; }
   bool operator==(const BranchConfig&) const = default;
 };
 
 // model.layers: a list (the repeated part), or { first, repeat, last }. first + repeat, repeat, … +
-// last fill num_hidden_layers.
+// last fill num_hidden_layers; the last repetition is cut off where it does not fit.
 struct LayersConfig {
   std::vector<std::string> first, repeat, last;
   bool operator==(const LayersConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("first", self.first, {.help = "branches of the first layers"});
+    visit("first", self.first, {.help = "branches of the first layers, once each"});
     visit("repeat", self.repeat,
           {.help = "branches of the layers between, repeated as often as needed"});
-    visit("last", self.last, {.help = "branches of the last layers"});
+    visit("last", self.last, {.help = "branches of the last layers, once each"});
   }
 };
 
@@ -185,27 +217,36 @@ struct ModelConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("vocab_size", self.vocab_size,
-          {.help = "rows of the embedding; 0: the data set's vocabulary",
+          {.help = "rows of the embedding; 0: as many as the data set's tokenizer has",
            .unit = "tokens",
            .min = 0,
            .max = 1 << 24});
     visit("hidden_size", self.hidden_size,
-          {.help = "width of the residual stream", .min = 1, .max = 1 << 20});
+          {.help = "width of the residual stream", .min = 1, .max = 1 << 16});
     visit("num_hidden_layers", self.num_hidden_layers,
           {.help = "layers; a repeat counts as one", .min = 1, .max = 4096});
     visit("max_position_embeddings", self.max_position_embeddings,
-          {.help = "trained context", .unit = "tokens", .min = 1, .max = 1 << 24});
-    visit("layers", self.layers, {.help = "names of branches, repeated until num_hidden_layers"});
+          {.help = "longest sequence the model is meant for; learned positions end there",
+           .unit = "tokens",
+           .min = 1,
+           .max = 1 << 24});
+    visit("layers", self.layers,
+          {.help = "the branches of the layers, in order: a list that is repeated until "
+                   "num_hidden_layers, or a table of first, repeat and last"});
     visit("position_embedding", self.position_embedding,
           {.help = "absolute positions added to the embedding; rotary ones belong to attention "
                    "(rope_theta)"});
-    visit("norm", self.norm, {.help = "kind of every norm"});
-    visit("norm_eps", self.norm_eps, {.help = "added to the variance", .min = 0, .max = 1});
+    visit("norm", self.norm, {.help = "kind of every norm of the stream"});
+    visit("norm_eps", self.norm_eps,
+          {.help = "added to the variance, or the mean square, under a norm's root",
+           .min = 0,
+           .max = 1});
     visit("norm_bias", self.norm_bias, {.help = "a bias in every layernorm"});
     visit("tie_word_embeddings", self.tie_word_embeddings,
-          {.help = "the head is the embedding, transposed"});
+          {.help = "the head that makes logits is the embedding, transposed"});
     visit("initializer", self.initializer,
-          {.help = "gpt2: residual projections scaled by 1 / sqrt(2 x layers); llama: all alike"});
+          {.help = "gpt2: projections back to the stream start smaller, by 1 / sqrt(2 x layers); "
+                   "llama: all weights start alike"});
     visit(
         "initializer_range", self.initializer_range,
         {.help = "standard deviation of initial weights", .min = 0, .max = 10, .above_min = true});

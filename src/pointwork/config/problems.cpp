@@ -1,28 +1,22 @@
 #include <algorithm>
-#include <set>
+#include <map>
+#include <utility>
 
 #include "pointwork/base/nearest.h"
+#include "pointwork/base/printable.h"
 #include "pointwork/config/config.h"
+#include "pointwork/config/grammar.h"
 
 namespace pointwork {
 namespace {
 
+// Of attention and mlp, rounds counted: each is a site to build and to run.
 constexpr int64_t kMostLeaves = 100'000;
-
-std::vector<std::string> children_of(const BranchConfig& branch) {
-  return std::visit(
-      [](const auto& form) -> std::vector<std::string> {
-        if constexpr (requires { form.of; }) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(form.of)>, std::string>)
-            return {form.of};
-          else
-            return form.of;
-        } else {
-          return {};
-        }
-      },
-      branch.form);
-}
+// A parameter's name has a part for every branch above it, and safetensors names end at 512 bytes.
+constexpr size_t kLongestName = 64, kLongestPath = 400, kDeepest = 32;
+// Rows and slots are numbered by int32.
+constexpr int64_t kMostTokens = INT32_MAX;
+constexpr size_t kMostHints = 100;
 
 class Checker {
  public:
@@ -33,8 +27,9 @@ class Checker {
   std::vector<std::string> run() {
     trunk();
     for (const auto& [name, branch] : config_.branch) one_branch(name, branch);
-    if (problems_.empty()) grammar();
-    budget();
+    cycles();
+    if (problems_.empty()) unfolded();
+    train();
     return std::move(problems_);
   }
 
@@ -46,8 +41,8 @@ class Checker {
 
   void name_exists(const std::string& key, const std::string& name) {
     if (config_.branch.count(name)) return;
-    problem(key, " names the branch '", name, "', but there is no [branch.", name, "]",
-            did_you_mean(name, names_));
+    problem(key, " names the branch '", printable(name), "', but there is no [branch.",
+            printable(name), "]", problems_.size() < kMostHints ? did_you_mean(name, names_) : "");
   }
 
   void trunk() {
@@ -64,20 +59,17 @@ class Checker {
               " layers, as [\"dense\"], but names ",
               fixed == 0 ? "none" : concat(fixed, " and nothing to repeat"));
     }
-    const TrainConfig& t = config_.train;
-    if (m.position_embedding == PositionEmbedding::learned &&
-        t.sequence_length > m.max_position_embeddings) {
-      problem("train.sequence_length is ", t.sequence_length, ", more than the ",
-              m.max_position_embeddings, " learned positions of model.max_position_embeddings");
-    }
   }
 
   void one_branch(const std::string& name, const BranchConfig& branch) {
-    const std::string path = "branch." + name;
+    const std::string path = "branch." + printable(name);
     const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
       return std::isalnum(c) || c == '_' || c == '-';
     });
     if (!plain) problem(path, ": a branch's name must be of letters, digits, '_' and '-'");
+    if (name.size() > kLongestName)
+      problem(path, ": a branch's name must have at most ", kLongestName, " letters, found ",
+              name.size());
     if (branch.form.index() >= 2 && children_of(branch).empty())
       problem(path, ".of must name at least one branch but is empty");
     for (const std::string& child : children_of(branch)) name_exists(path + ".of", child);
@@ -86,74 +78,127 @@ class Checker {
 
   void sizes(const std::string& path, const AttentionConfig& a) {
     const int64_t heads = a.num_attention_heads, hidden = config_.model.hidden_size;
+    if (a.num_key_value_heads > 0 && heads % a.num_key_value_heads != 0) {
+      problem(path, ".num_key_value_heads is ", a.num_key_value_heads,
+              ", which does not divide num_attention_heads = ", heads);
+    }
     if (a.head_dim == 0 && hidden % heads != 0) {
       problem(path, ".num_attention_heads is ", heads,
               ", which does not divide model.hidden_size = ", hidden,
               "; give head_dim, or another number of heads");
       return;
     }
-    if (a.num_key_value_heads > 0 && heads % a.num_key_value_heads != 0) {
-      problem(path, ".num_key_value_heads is ", a.num_key_value_heads,
-              ", which does not divide num_attention_heads = ", heads);
-    }
-    const int64_t width = a.head_dim ? a.head_dim : hidden / heads;
-    const auto rotated = static_cast<int64_t>(static_cast<double>(width) * a.partial_rotary_factor);
-    if (a.rope_theta > 0 && rotated % 2 != 0) {
+    const int64_t width = a.head_dim > 0 ? a.head_dim : hidden / heads;
+    const int64_t rotated = rotary_width(a, width);
+    if (a.rope_theta > 0 && rotated == 0) {
+      problem(path, ".partial_rotary_factor leaves no width to rotate in a head of ", width);
+    } else if (rotated % 2 != 0) {
       problem(path, ": a head's rotated width must be even but is ", rotated, " (head_dim ", width,
               " x partial_rotary_factor ", a.partial_rotary_factor, ")");
     }
-    if (a.rope_theta > 0 && rotated == 0)
-      problem(path, ".partial_rotary_factor leaves no width to rotate in a head of ", width);
   }
 
-  // Cycles, and trees too large to build.
-  void grammar() {
-    const auto layers = layer_names(config_.model);
-    int64_t leaves = 0;
-    for (const std::string& name : std::set<std::string>(layers.begin(), layers.end())) {
-      std::vector<std::string> above;
-      const int64_t inside = count_leaves(name, above);
-      if (inside < 0) return;
-      leaves += inside * std::count(layers.begin(), layers.end(), name);
-      if (leaves > kMostLeaves) {
-        problem("model.layers: the grammar unfolds to more than ", kMostLeaves, " branches");
+  // Among all branches, used or not.
+  void cycles() {
+    std::vector<std::string> above;
+    for (const std::string& name : names_) depth_of(name, above);
+  }
+
+  size_t depth_of(const std::string& name, std::vector<std::string>& above) {
+    if (const auto known = depths_.find(name); known != depths_.end()) return known->second;
+    if (const auto at = std::find(above.begin(), above.end(), name); at != above.end()) {
+      std::string way;
+      for (auto one = at; one != above.end(); ++one) way += *one + " -> ";
+      problem("branch.", name, " contains itself: ", way, name);
+      return 0;
+    }
+    const auto found = config_.branch.find(name);
+    if (found == config_.branch.end()) return 0;
+    above.push_back(name);
+    size_t inside = 0;
+    if (above.size() > kDeepest) {
+      inside = kDeepest;  // or more: deep enough for an error, and for the stack
+    } else {
+      for (const std::string& child : children_of(found->second))
+        inside = std::max(inside, depth_of(child, above));
+    }
+    above.pop_back();
+    if (inside >= kDeepest && !std::exchange(too_deep_, true))
+      problem("branch.", name, " has branches in it that stand in one another more than ",
+              kDeepest - 1, " deep");
+    return depths_[name] = inside + 1;
+  }
+
+  // Trees too large to build, names too long to save.
+  void unfolded() {
+    std::map<std::string, int64_t> leaves;
+    std::map<std::string, size_t> bytes;
+    int64_t total = 0;
+    for (const std::string& layer : layer_names(config_.model)) {
+      measure(layer, leaves, bytes);
+      total = std::min(total + leaves[layer], kMostLeaves + 1);
+      if (bytes[layer] > kLongestPath) {
+        problem("branch.", layer, ": the names of a branch in it and of those above have ",
+                bytes[layer], " letters together, which parameters are called by; at most ",
+                kLongestPath, " are allowed");
         return;
       }
     }
+    if (total > kMostLeaves)
+      problem("model.layers: the grammar unfolds to more than ", kMostLeaves,
+              " applications of attention and mlp");
   }
 
-  int64_t count_leaves(const std::string& name, std::vector<std::string>& above) {
-    if (std::find(above.begin(), above.end(), name) != above.end()) {
-      std::string way;
-      for (const std::string& one : above) way += one + " -> ";
-      problem("branch.", name, " contains itself: ", way, name);
-      return -1;
-    }
-    above.push_back(name);
-    int64_t leaves = 0;
-    const auto children = children_of(config_.branch.at(name));
+  void measure(const std::string& name, std::map<std::string, int64_t>& leaves,
+               std::map<std::string, size_t>& bytes) {
+    if (leaves.count(name)) return;
+    const BranchConfig& branch = config_.branch.at(name);
+    const std::vector<std::string> children = children_of(branch);
+    int64_t inside = children.empty() ? 1 : 0;
+    size_t longest = 0;
     for (const std::string& child : children) {
-      const int64_t inside = count_leaves(child, above);
-      if (inside < 0) return -1;
-      leaves = std::min(leaves + inside, kMostLeaves + 1);
-      if (leaves > kMostLeaves) break;
+      measure(child, leaves, bytes);
+      inside = std::min(inside + leaves[child], kMostLeaves + 1);
+      longest = std::max(longest, bytes[child]);
     }
-    above.pop_back();
-    return children.empty() ? 1 : leaves;
+    const auto* repeat = std::get_if<RepeatConfig>(&branch.form);
+    leaves[name] = std::min(inside * (repeat ? repeat->times : 1), kMostLeaves + 1);
+    bytes[name] = longest + name.size() + 1;
   }
 
-  void budget() {
+  void train() {
     const TrainConfig& t = config_.train;
+    const ModelConfig& m = config_.model;
+    if (m.position_embedding == PositionEmbedding::learned &&
+        t.sequence_length > m.max_position_embeddings) {
+      problem("train.sequence_length is ", t.sequence_length, ", more than the ",
+              m.max_position_embeddings, " learned positions of model.max_position_embeddings");
+    }
+    int64_t tokens = 0;
+    if (__builtin_mul_overflow(t.batch_size, t.sequence_length, &tokens) ||
+        __builtin_mul_overflow(tokens, t.gradient_accumulation_steps, &tokens) ||
+        tokens > kMostTokens) {
+      problem("train: a step must have at most ", kMostTokens, " tokens, but batch_size ",
+              t.batch_size, " x sequence_length ", t.sequence_length,
+              " x gradient_accumulation_steps ", t.gradient_accumulation_steps, " are more");
+    }
     if ((t.steps > 0) + (t.tokens > 0) + (t.flops > 0) > 1) {
-      problem("train: give one budget of steps, tokens and flops; found ",
-              t.steps > 0 ? concat("steps = ", t.steps, " ") : "",
-              t.tokens > 0 ? concat("tokens = ", t.tokens, " ") : "",
-              t.flops > 0 ? concat("flops = ", t.flops) : "");
+      problem("train: give one budget of steps, tokens and flops; found",
+              t.steps > 0 ? concat(" steps = ", t.steps) : "",
+              t.tokens > 0 ? concat(" tokens = ", t.tokens) : "",
+              t.flops > 0 ? concat(" flops = ", t.flops) : "");
+    }
+    const ScheduleConfig& s = config_.schedule;
+    if (s.kind == ScheduleKind::wsd && s.warmup_share + s.decay_share > 1) {
+      problem("schedule: warmup_share ", s.warmup_share, " and decay_share ", s.decay_share,
+              " are more than the whole run together");
     }
   }
 
   const Config& config_;
   std::vector<std::string> names_, problems_;
+  std::map<std::string, size_t> depths_;
+  bool too_deep_ = false;
 };
 
 }  // namespace

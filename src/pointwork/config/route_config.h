@@ -1,8 +1,6 @@
 #pragma once
 // Which tokens enter a routed branch, in training and causally afterwards.
 
-#include <optional>
-
 #include "pointwork/config/fields.h"
 
 namespace pointwork {
@@ -45,9 +43,15 @@ struct CapacityScheduleConfig {
     visit("start", self.start,
           {.help = "capacity at step 0", .min = 0, .max = 1, .above_min = true});
     visit("steps", self.steps,
-          {.help = "steps until route.capacity holds; 0: no schedule", .unit = "steps", .min = 0});
+          {.help = "steps until capacity itself holds; 0: it holds from the start",
+           .unit = "steps",
+           .min = 0,
+           .max = 1 << 30});
     visit("values", self.values,
-          {.help = "distinct capacities on the way, the last included", .min = 2, .max = 16});
+          {.help = "distinct capacities on the way, first and last included, each held for equally "
+                   "long",
+           .min = 2,
+           .max = 16});
   }
 };
 
@@ -66,24 +70,30 @@ struct RouteConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("choice", self.choice,
-          {.help = "expert: the top capacity of each sequence (Mixture-of-Depths); random: the "
-                   "same on N(0, 1) scores, a control; "
-                   "threshold: as expert in training, score > moving quantile afterwards"});
+          {.help = "expert: the tokens of highest score in each sequence (Mixture-of-Depths); "
+                   "random: the same on scores from N(0, 1), a control; threshold: expert in "
+                   "training, while a moving quantile learns the score that decides afterwards"});
     visit(
         "capacity", self.capacity,
         {.help = "share of a sequence's tokens that enter", .min = 0, .max = 1, .above_min = true});
-    visit("capacity_schedule", self.capacity_schedule, {.help = "how the capacity gets there"});
-    visit("weight", self.weight,
-          {.help = "factor on what the branch adds: the raw score r, sigmoid(r), 1 + tanh_alpha * "
-                   "tanh(r), or none (1)"});
-    visit("tanh_alpha", self.tanh_alpha, {.help = "see weight", .min = 0, .max = 10});
-    visit("decode", self.decode,
-          {.help = "who decides causally for choice = expert: a predictor on a stopped gradient, "
-                   "or the router itself (r > 0)"});
+    visit("capacity_schedule", self.capacity_schedule, {.help = "how capacity gets there"});
+    visit(
+        "weight", self.weight,
+        {.help = "factor on what the branch adds: raw: the router's score r; sigmoid: sigmoid(r); "
+                 "tanh: 1 + tanh_alpha x tanh(r), for a model that was dense before; none: 1"});
+    visit(
+        "tanh_alpha", self.tanh_alpha,
+        {.help = "how far the score can move the factor with weight = tanh", .min = 0, .max = 10});
+    visit(
+        "decode", self.decode,
+        {.help = "who decides outside training for choice = expert, where the highest scores of a "
+                 "sequence are not known yet: predictor: a small network that learns the choice "
+                 "and leaves all other weights as they were; router: r > 0, for which a loss "
+                 "trains r"});
     visit("decode_loss_weight", self.decode_loss_weight,
-          {.help = "weight of the router's cross-entropy loss with decode = router", .min = 0});
+          {.help = "weight of that loss, a binary cross-entropy, with decode = router", .min = 0});
     visit("threshold_rate", self.threshold_rate,
-          {.help = "rate of the moving quantile with choice = threshold",
+          {.help = "share by which a step moves the quantile with choice = threshold",
            .min = 0,
            .max = 1,
            .above_min = true});

@@ -45,7 +45,7 @@ struct OptimizerConfig {
     visit("weight_decay", self.weight_decay,
           {.help = "decoupled decay of matrices; norms, biases and routers have none", .min = 0});
     visit("gradient_clip", self.gradient_clip,
-          {.help = "largest gradient norm; 0: no clipping", .min = 0});
+          {.help = "norm to which longer gradients are cut; 0: none are", .min = 0});
   }
 };
 
@@ -58,8 +58,13 @@ struct ScheduleConfig {
   bool operator==(const ScheduleConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
-    visit("kind", self.kind, {.help = "course of the learning rate; wsd: warm-up, stable, decay"});
-    visit("warmup_steps", self.warmup_steps, {.help = "linear warm-up", .unit = "steps", .min = 0});
+    visit(
+        "kind", self.kind,
+        {.help =
+             "cosine, linear: from the peak down to final_share over the whole run; constant: the "
+             "peak throughout; wsd: the peak, then a linear decay over the last decay_share"});
+    visit("warmup_steps", self.warmup_steps,
+          {.help = "linear warm-up to the peak", .unit = "steps", .min = 0});
     visit("warmup_share", self.warmup_share,
           {.help = "warm-up as a share of the run, instead of warmup_steps where it is above 0",
            .min = 0,
@@ -110,7 +115,8 @@ struct CheckpointConfig {
   static void fields(Self& self, Visitor& visit) {
     visit("every", self.every,
           {.help = "steps between checkpoints; 0: only at the end", .unit = "steps", .min = 0});
-    visit("keep_last", self.keep_last, {.help = "newest checkpoints kept", .min = 1});
+    visit("keep_last", self.keep_last,
+          {.help = "newest checkpoints kept", .min = 1, .max = 1 << 20});
     visit("keep_every", self.keep_every,
           {.help = "checkpoints at multiples of this step are kept for good; 0: none",
            .unit = "steps",
@@ -134,27 +140,40 @@ struct TrainConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("steps", self.steps,
-          {.help = "budget; exactly one of steps, tokens and flops is above 0",
+          {.help = "budget: exactly one of steps, tokens and flops is above 0",
            .unit = "steps",
-           .min = 0});
-    visit("tokens", self.tokens, {.help = "budget", .unit = "tokens", .min = 0});
+           .min = 0,
+           .max = 1 << 30});
+    visit("tokens", self.tokens,
+          {.help = "budget, instead of steps: the nearest number of steps is taken",
+           .unit = "tokens",
+           .min = 0,
+           .max = 1e18});
     visit("flops", self.flops,
-          {.help = "budget of training FLOPs (3 x forward)", .unit = "FLOPs", .min = 0});
+          {.help = "budget, instead of steps: FLOPs of training, 3 x forward",
+           .unit = "FLOPs",
+           .min = 0});
     visit("batch_size", self.batch_size,
-          {.help = "sequences a micro-batch", .unit = "sequences", .min = 1});
+          {.help = "sequences that are computed at a time",
+           .unit = "sequences",
+           .min = 1,
+           .max = 1 << 24});
     visit("sequence_length", self.sequence_length,
-          {.help = "tokens a sequence", .unit = "tokens", .min = 1});
+          {.help = "length of a sequence", .unit = "tokens", .min = 1, .max = 1 << 24});
     visit("gradient_accumulation_steps", self.gradient_accumulation_steps,
-          {.help = "micro-batches a step", .min = 1});
-    visit("precision", self.precision,
-          {.help = "of weights and activations; bfloat16 keeps float32 masters"});
+          {.help = "batches whose gradients make one step", .min = 1, .max = 1 << 20});
+    visit(
+        "precision", self.precision,
+        {.help = "of weights and activations; with bfloat16 the optimizer keeps float32 weights"});
     visit("seed", self.seed,
           {.help = "of initial weights, data order and random routing", .min = 0});
     visit("z_loss", self.z_loss,
-          {.help = "weight of the mean squared log-partition of the head", .min = 0});
+          {.help = "weight of the loss that keeps logits small, the mean squared log of their "
+                   "softmax's denominator; 0: none",
+           .min = 0});
     visit("document_mask", self.document_mask,
-          {.help = "tokens attend only within their own document, and routing counts documents as "
-                   "one sequence still"});
+          {.help = "tokens attend only within their own document; capacity is still a share of the "
+                   "whole sequence"});
     visit("time_limit", self.time_limit,
           {.help = "save and stop after this long; 0: never", .unit = "seconds", .min = 0});
   }

@@ -32,8 +32,7 @@ std::vector<std::string> enum_names() {
   return names;
 }
 
-std::string number_text(double value);  // the shortest that reads back the same
-std::string range_text(
-    const Field& facts);  // "at least 1", "above 0 and at most 1", "" where there is no bound
+std::string number_text(double value);       // the shortest that reads back the same
+std::string range_text(const Field& facts);  // "above 0 and at most 1", "" where there is no bound
 
 }  // namespace pointwork

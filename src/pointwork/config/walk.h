@@ -1,5 +1,5 @@
 #pragma once
-// Every key of a struct in order, told.
+// Every key and section of a struct in order, told.
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,9 +10,8 @@
 
 namespace pointwork {
 
-inline std::string quoted(const std::string& text) {
-  return nlohmann::json(text).dump();
-}  // JSON's strings are TOML's
+// JSON's strings are TOML's.
+inline std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
 
 inline std::string toml_value(bool value) { return value ? "true" : "false"; }
 inline std::string toml_value(int64_t value) { return std::to_string(value); }
@@ -32,6 +31,10 @@ inline std::string toml_value(const std::vector<std::string>& value) {
   return text + "]";
 }
 
+inline std::vector<std::string> branch_kinds() {
+  return {std::begin(BranchConfig::kinds), std::end(BranchConfig::kinds)};
+}
+
 inline std::string type_of(bool) { return "true or false"; }
 inline std::string type_of(int64_t) { return "whole number"; }
 inline std::string type_of(double) { return "number"; }
@@ -40,10 +43,15 @@ inline std::string type_of(const std::vector<std::string>&) { return "list of na
 template <class E>
 requires std::is_enum_v<E> std::string type_of(E) { return "one of " + joined(enum_names<E>()); }
 
-// Every leaf in order, with its path.
+struct SectionFacts {
+  std::string path, help;
+};
+
+// Every leaf in order, with its path; and every section, in the order of their first leaves.
 class Walk {
  public:
-  explicit Walk(std::vector<KeyFacts>& keys) : keys_(keys) {}
+  std::vector<KeyFacts> keys;
+  std::vector<SectionFacts> sections;
 
   template <HasFields T>
   void walk(const std::string& path, const T& value) {
@@ -55,34 +63,41 @@ class Walk {
 
  private:
   template <HasFields T>
-  void leaf(const std::string& path, const T& value, const Field&) {
+  void leaf(const std::string& path, const T& value, const Field& facts) {
+    sections.push_back({path, std::string(facts.help)});
     walk(path, value);
   }
   void leaf(const std::string& path, const std::map<std::string, BranchConfig>& value,
-            const Field&) {
+            const Field& facts) {
+    sections.push_back({path, std::string(facts.help)});
     for (const auto& [name, branch] : value) {
       const std::string inner = path + "." + name;
-      std::vector<std::string> kinds(std::begin(BranchConfig::kinds),
-                                     std::end(BranchConfig::kinds));
-      keys_.push_back({inner + ".kind", "one of " + joined(kinds), "", "", "what the branch is",
-                       quoted(branch.kind())});
+      sections.push_back({inner, branch.about()});
+      keys.push_back({.path = inner + ".kind",
+                      .type = "one of " + joined(branch_kinds()),
+                      .help = concat("what the branch is; ", branch.kind(), ": ", branch.about()),
+                      .value = quoted(branch.kind()),
+                      .required = true});
       std::visit([&](const auto& form) { walk(inner, form); }, branch.form);
     }
   }
   template <class T>
   requires(!HasFields<T>) void leaf(const std::string& path, const T& value, const Field& facts) {
-    keys_.push_back({path, type_of(value), std::string(facts.unit), range_text(facts),
-                     std::string(facts.help), toml_value(value)});
+    keys.push_back({.path = path,
+                    .type = type_of(value),
+                    .unit = std::string(facts.unit),
+                    .range = range_text(facts),
+                    .help = std::string(facts.help),
+                    .value = toml_value(value),
+                    .required = facts.required});
   }
-
-  std::vector<KeyFacts>& keys_;
 };
 
 template <HasFields T>
 std::vector<KeyFacts> keys_of(const T& value) {
-  std::vector<KeyFacts> keys;
-  Walk(keys).walk("", value);
-  return keys;
+  Walk walk;
+  walk.walk("", value);
+  return std::move(walk.keys);
 }
 
 }  // namespace pointwork

@@ -10,6 +10,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// [model], [branch.mod], [train]: TOML opens a table once, so what is nested in it has dotted keys.
+std::string table_of(const std::string& path) {
+  const size_t dot = path.find('.');
+  const std::string first = path.substr(0, dot);
+  return first == "branch" ? path.substr(0, path.find('.', dot + 1)) : first;
+}
+
 }  // namespace
 
 std::string number_text(double value) {
@@ -29,18 +36,29 @@ std::string range_text(const Field& facts) {
   return text;
 }
 
-std::vector<KeyFacts> all_keys(const Config& config) { return keys_of(config); }
+std::vector<KeyFacts> all_keys(const Config& config) {
+  Config usual;
+  for (const auto& [name, branch] : config.branch) {
+    const auto fresh = [](const auto& form) -> BranchConfig {
+      return {std::decay_t<decltype(form)>{}};
+    };
+    usual.branch[name] = std::visit(fresh, branch.form);
+  }
+  std::vector<KeyFacts> keys = keys_of(config);
+  const std::vector<KeyFacts> defaults = keys_of(usual);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (!keys[i].required) keys[i].default_value = defaults[i].value;
+  }
+  return keys;
+}
 
 std::string to_toml(const Config& config) {
-  std::string text, section;
+  std::string text, table;
   for (const KeyFacts& key : all_keys(config)) {
-    const size_t dot = key.path.rfind('.');
-    const std::string here = key.path.substr(0, dot);
-    if (here != section) {
-      text += (section.empty() ? "[" : "\n[") + here + "]\n";
-      section = here;
-    }
-    text += key.path.substr(dot + 1) + " = " + key.value + "\n";
+    const std::string here = table_of(key.path);
+    if (here != table) text += (table.empty() ? "[" : "\n[") + here + "]\n";
+    table = here;
+    text += key.path.substr(here.size() + 1) + " = " + key.value + "\n";
   }
   return text;
 }

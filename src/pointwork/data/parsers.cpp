@@ -224,7 +224,8 @@ bool LineReader::next(Line& line) {
   return true;
 }
 
-std::unique_ptr<Parser> make_parser(ByteSource& source, const SourceOptions& options) {
+std::unique_ptr<Parser> make_parser(ByteSource& source, const SourceOptions& options,
+                                    bool& told_articles) {
   InputFormat format = options.format;
   const std::string ending = content_ending(source.name());
   if (format == InputFormat::automatic) {
@@ -239,10 +240,10 @@ std::unique_ptr<Parser> make_parser(ByteSource& source, const SourceOptions& opt
     const std::string_view start = lines->peek();
     if (opens_article(start.substr(0, start.find('\n')))) {
       format = InputFormat::wikiextractor;
-      if (options.note)
+      if (options.note && !std::exchange(told_articles, true))
         options.note(source.name() +
-                     ": begins with <doc id=\"...\">: read as wikiextractor (--format text reads "
-                     "it as it is)");
+                     ": begins with <doc id=\"...\">: such files are read as "
+                     "wikiextractor (--format text reads them as they are)");
     }
   }
   if (format == InputFormat::jsonl)

@@ -43,7 +43,9 @@ class Parser {
 };
 
 // Chooses the parser for the member `source` stands at. `options` and `source` must outlive it.
-std::unique_ptr<Parser> make_parser(ByteSource& source, const SourceOptions& options);
+// `told_articles`: whether it was noted that a file's beginning tells it is wikiextractor's.
+std::unique_ptr<Parser> make_parser(ByteSource& source, const SourceOptions& options,
+                                    bool& told_articles);
 
 std::unique_ptr<Parser> make_token_parser(ByteSource& source, InputFormat format);
 

@@ -122,6 +122,8 @@ void check_replaceable(const PrepareOptions& options) {
 
 Manifest prepare(const PrepareOptions& options, const TextEncoder& encoder) {
   check(!options.out.empty(), "no folder is named for the data set");
+  check(options.validation_share >= 0 && options.validation_share < 1,
+        "the validation share must be at least 0 and below 1 but is ", options.validation_share);
   remove_leftovers(options.out);
   check_replaceable(options);
 
@@ -148,7 +150,15 @@ Manifest prepare(const PrepareOptions& options, const TextEncoder& encoder) {
 
   const size_t threads = options.threads > 0 ? static_cast<size_t>(options.threads)
                                              : std::max(1u, std::thread::hardware_concurrency());
+  const auto report = [&](uint64_t bytes_done, int64_t documents, int64_t tokens) {
+    if (!options.progress) return;
+    options.progress({.bytes_done = bytes_done,
+                      .bytes_total = reader.bytes_total(),
+                      .documents = documents,
+                      .tokens = tokens});
+  };
   const auto fill = [&](const fs::path& folder) {
+    report(0, 0, 0);
     SplitWriter writer(encoder, {.folder = folder,
                                  .validation_share = options.validation_share,
                                  .seed = options.seed,
@@ -160,12 +170,7 @@ Manifest prepare(const PrepareOptions& options, const TextEncoder& encoder) {
       auto ahead = std::async(std::launch::async, [&] { return read_batch(reader, notes); });
       encode_batch(batch, encoder, threads);
       write_batch(batch, encoder, writer);
-      if (options.progress) {
-        options.progress({.bytes_done = batch.bytes_done,
-                          .bytes_total = reader.bytes_total(),
-                          .documents = writer.documents(),
-                          .tokens = writer.tokens()});
-      }
+      report(batch.bytes_done, writer.documents(), writer.tokens());
       batch = ahead.get();
     }
     tell(batch.notes);

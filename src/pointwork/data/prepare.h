@@ -26,7 +26,8 @@ struct PrepareOptions {
   int threads = 0;                 // that encode; 0: all cores. The result does not depend on it
   bool replace = false;            // an existing data set
   int64_t shard_tokens = kShardTokens;
-  // Called a few times a second from the calling thread; what it throws ends the run.
+  // Called at the beginning and a few times a second from the calling thread; what it throws ends
+  // the run.
   std::function<void(const PrepareProgress&)> progress;
 };
 

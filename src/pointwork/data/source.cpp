@@ -52,9 +52,9 @@ struct LeftOut {
   void tell(const std::string& where, const SourceOptions& options) const {
     if (count == 0 || !options.note) return;
     options.note(concat(where, ": left out ", count, count == 1 ? " file" : " files",
-                        count == 1 ? " (" : " (the first is ", first,
-                        "), which by name hold no documents; name them, or say --format for "
-                        "unknown endings"));
+                        count == 1 ? " (" : " (the first is ", first, ") that by name ",
+                        count == 1 ? "is" : "are",
+                        " no data; name what is to be read, or its --format"));
   }
 };
 
@@ -121,6 +121,7 @@ struct DocumentReader::Impl {
   std::unique_ptr<ByteSource> source;
   std::unique_ptr<Parser> parser;
   bool holds_tokens = false;
+  bool told_articles = false;
   std::string place;
   int64_t from_file = 0;  // documents
   uint64_t replaced = 0;
@@ -146,7 +147,7 @@ struct DocumentReader::Impl {
           continue;
         }
       }
-      parser = make_parser(*source, options);
+      parser = make_parser(*source, options, told_articles);
       return true;
     }
     return false;

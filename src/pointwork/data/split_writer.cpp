@@ -65,8 +65,6 @@ std::vector<bool> held_out(const std::vector<int64_t>& sizes, double share, int6
 
 SplitWriter::SplitWriter(const TextEncoder& encoder, SplitOptions options)
     : encoder_(encoder), options_(std::move(options)) {
-  check(options_.validation_share >= 0 && options_.validation_share < 1,
-        "the validation share must be at least 0 and below 1 but is ", options_.validation_share);
   train_.emplace(side("train", options_.folder));
   validation_.emplace(side("validation", options_.folder));
 }

@@ -51,7 +51,8 @@ Piece take(const std::vector<Row>& batch, const std::vector<int64_t>& count, tor
 
 class Session {
  public:
-  Session(Model& model, const std::vector<std::vector<int32_t>>& prompts, const GenerateOptions& options)
+  Session(Model& model, const std::vector<std::vector<int32_t>>& prompts,
+          const GenerateOptions& options)
       : model_(model), options_(options), result_(prompts.size()) {
     const ModelConfig& config = model.config().model;
     learned_ = config.position_embedding == PositionEmbedding::learned;
@@ -60,19 +61,21 @@ class Session {
       const std::vector<int32_t>& prompt = prompts[b];
       check(!prompt.empty(), "prompt ", b, " is empty: begin it with the end-of-text token");
       for (const int32_t id : prompt) {
-        check(id >= 0 && id < config.vocab_size, "prompt ", b, " holds token id ", id, " but the vocabulary has ",
-              config.vocab_size, " tokens");
+        check(id >= 0 && id < config.vocab_size, "prompt ", b, " holds token id ", id,
+              " but the vocabulary has ", config.vocab_size, " tokens");
       }
-      check(!learned_ || static_cast<int64_t>(prompt.size()) <= context_, "prompt ", b, " has ", prompt.size(),
-            " tokens but the model's learned positions end at ", context_);
-      batch_.push_back({.tokens = prompt, .seed = options.seeds.empty() ? options.seed + b : options.seeds[b]});
+      check(!learned_ || static_cast<int64_t>(prompt.size()) <= context_, "prompt ", b, " has ",
+            prompt.size(), " tokens but the model's learned positions end at ", context_);
+      batch_.push_back(
+          {.tokens = prompt, .seed = options.seeds.empty() ? options.seed + b : options.seeds[b]});
       longest_ = std::max(longest_, static_cast<int64_t>(prompt.size()) + options.max_new_tokens);
     }
   }
 
   std::vector<Generation> run() {
     cached_ = options_.cache && options_.routing == Routing::inference;
-    KvCache cache(model_.sites(), static_cast<int64_t>(batch_.size()), std::max<int64_t>(longest_, 1));
+    KvCache cache(model_.sites(), static_cast<int64_t>(batch_.size()),
+                  std::max<int64_t>(longest_, 1));
     while (true) {
       std::vector<int64_t> count(batch_.size(), 0);
       int64_t budget = options_.prefill_chunk;
@@ -81,7 +84,8 @@ class Session {
         if (row.finished) continue;
         if (!cached_) row.done = 0;
         const auto waiting = static_cast<int64_t>(row.tokens.size() - row.done);
-        // A row always gets one token, so that a long prompt beside it does not hold it up for good.
+        // A row always gets one token, so that a long prompt beside it does not hold it up for
+        // good.
         count[b] = cached_ ? std::min(waiting, std::max<int64_t>(budget, 1)) : waiting;
         budget -= count[b];
       }
@@ -107,7 +111,11 @@ class Session {
  private:
   void pass(const std::vector<int64_t>& count, KvCache* cache) {
     Piece piece = take(batch_, count, model_.device());
-    Context ctx{.rows = piece.rows, .routing = options_.routing, .step = options_.step, .seed = options_.seed, .cache = cache};
+    Context ctx{.rows = piece.rows,
+                .routing = options_.routing,
+                .step = options_.step,
+                .seed = options_.seed,
+                .cache = cache};
     if (options_.routing == Routing::training) make_uniform(ctx.rows);
     ModelOutput out = model_.forward(piece.token, ctx);
     const int64_t total = piece.token.size(0);
@@ -144,7 +152,8 @@ class Session {
     rows.each = total;
   }
 
-  void record(size_t b, int64_t begin, int64_t end, const std::vector<LayerTrace>& layers, const std::vector<double>& depth) {
+  void record(size_t b, int64_t begin, int64_t end, const std::vector<LayerTrace>& layers,
+              const std::vector<double>& depth) {
     Row& row = batch_[b];
     if (!cached_) {
       row.reached = row.entered = 0;
@@ -161,7 +170,8 @@ class Session {
       const auto cut = [&](const auto& all) {
         return std::decay_t<decltype(all)>(all.begin() + begin, all.begin() + end);
       };
-      own.push_back({layer.name, layer.capacity, cut(layer.reached), cut(layer.entered), cut(layer.weight), cut(layer.decision)});
+      own.push_back({layer.name, layer.capacity, cut(layer.reached), cut(layer.entered),
+                     cut(layer.weight), cut(layer.decision)});
     }
     if (options_.trace) result_[b].passes.push_back(std::move(own));
     result_[b].depth.insert(result_[b].depth.end(), depth.begin() + begin, depth.begin() + end);
@@ -174,15 +184,19 @@ class Session {
       row.finished = true;
       out.finish = why;
     };
-    if (static_cast<int64_t>(out.tokens.size()) >= options_.max_new_tokens) return finish(Finish::length);
+    if (static_cast<int64_t>(out.tokens.size()) >= options_.max_new_tokens)
+      return finish(Finish::length);
     const double uniform = random_uniform(stream_key(row.seed, "sample"), out.tokens.size());
     const int32_t token = sample_token(logits, row.tokens, options_.sampler, uniform);
     if (token == options_.end_token) return finish(Finish::end);
     out.tokens.push_back(token);
     row.tokens.push_back(token);
-    if (options_.on_token && !options_.on_token(static_cast<int64_t>(b), token)) return finish(Finish::stop);
-    if (static_cast<int64_t>(out.tokens.size()) >= options_.max_new_tokens) return finish(Finish::length);
-    if (learned_ && static_cast<int64_t>(row.tokens.size()) > context_) return finish(Finish::context);
+    if (options_.on_token && !options_.on_token(static_cast<int64_t>(b), token))
+      return finish(Finish::stop);
+    if (static_cast<int64_t>(out.tokens.size()) >= options_.max_new_tokens)
+      return finish(Finish::length);
+    if (learned_ && static_cast<int64_t>(row.tokens.size()) > context_)
+      return finish(Finish::context);
   }
 
   Model& model_;
@@ -209,12 +223,16 @@ const char* name_of_finish(Finish finish) {
   return "?";
 }
 
-std::vector<Generation> generate(Model& model, const std::vector<std::vector<int32_t>>& prompts, const GenerateOptions& options) {
+std::vector<Generation> generate(Model& model, const std::vector<std::vector<int32_t>>& prompts,
+                                 const GenerateOptions& options) {
   validate(options.sampler);
-  check(options.max_new_tokens >= 0, "max-new-tokens must be 0 or above but is ", options.max_new_tokens);
-  check(options.prefill_chunk > 0, "the prefill chunk must be above 0 but is ", options.prefill_chunk);
-  check(options.seeds.empty() || options.seeds.size() == prompts.size(), "there must be one seed a prompt: ", prompts.size(),
-        ", but there are ", options.seeds.size());
+  check(options.max_new_tokens >= 0, "max-new-tokens must be 0 or above but is ",
+        options.max_new_tokens);
+  check(options.prefill_chunk > 0, "the prefill chunk must be above 0 but is ",
+        options.prefill_chunk);
+  check(options.seeds.empty() || options.seeds.size() == prompts.size(),
+        "there must be one seed a prompt: ", prompts.size(), ", but there are ",
+        options.seeds.size());
   if (prompts.empty()) return {};
   const torch::NoGradGuard no_grad;
   return Session(model, prompts, options).run();

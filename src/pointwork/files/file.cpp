@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -35,6 +36,21 @@ class Descriptor {
   int fd_;
 };
 
+// Puts `fresh` in the place of `target` and what was there in the place of `fresh`: in one step
+// where the file system can, so that a whole folder is there at any moment.
+void exchange(const fs::path& fresh, const fs::path& target) {
+  if (renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
+  const fs::path old = target.string() + ".old-" + std::to_string(getpid());
+  fs::rename(target, old);
+  std::error_code error;
+  fs::rename(fresh, target, error);
+  if (error) {
+    fs::rename(old, target);
+    throw fs::filesystem_error("rename", fresh, target, error);
+  }
+  fs::rename(old, fresh);
+}
+
 void sync_tree(const fs::path& folder) {
   for (const auto& entry : fs::recursive_directory_iterator(folder)) fsync_path(entry.path());
   fsync_path(folder);
@@ -63,6 +79,11 @@ std::string read_file(const fs::path& path, uint64_t limit) {
 }
 
 void write_file(const fs::path& path, std::string_view content) {
+  // A rename would put a file in the place of a device such as /dev/null.
+  std::error_code error;
+  const fs::file_type there = fs::status(path, error).type();
+  check(there == fs::file_type::regular || there == fs::file_type::not_found || error,
+        "cannot write ", path.string(), ": it is no regular file");
   const fs::path temporary = path.string() + ".tmp-" + std::to_string(getpid());
   const auto give_up = [&](const char* what) {
     const std::string why = reason();
@@ -104,10 +125,8 @@ void write_folder(const fs::path& final_path, const std::function<void(const fs:
     fill(temporary);
     sync_tree(temporary);
     if (exists) {
-      const fs::path old = target.string() + ".old-" + std::to_string(getpid());
-      fs::rename(target, old);
-      fs::rename(temporary, target);
-      fs::remove_all(old, error);
+      exchange(temporary, target);
+      fs::remove_all(temporary, error);
     } else {
       fs::rename(temporary, target);
     }

@@ -13,13 +13,14 @@ namespace pointwork {
 // The whole file. Error if missing, a folder, unreadable or longer than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, uint64_t limit = uint64_t{1} << 32);
 
-// Writes to PATH.tmp, fsyncs, renames over PATH, fsyncs the folder. Error (nothing left behind) if
-// any step fails.
+// Writes to PATH.tmp-PID, fsyncs, renames over PATH, fsyncs the folder. Error (nothing left behind)
+// if any step fails, or if PATH is a device or a folder.
 void write_file(const std::filesystem::path& path, std::string_view content);
 
 // Builds a folder under `final_path`.tmp-PID with `fill`, fsyncs every file, then renames it to
 // `final_path`. If `fill` throws or the disk is full, the temporary folder is removed and nothing
-// appears. An existing final_path is an error unless `replace`.
+// appears. An existing final_path is an error unless `replace`; then it stays until the new folder
+// takes its place.
 struct FolderOptions {
   bool replace = false;
 };

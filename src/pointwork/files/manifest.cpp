@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "pointwork/base/check.h"
+#include "pointwork/base/printable.h"
 #include "pointwork/files/file.h"
 #include "pointwork/files/hash.h"
 
@@ -14,7 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 1, kDeepest = 32;
+constexpr uint64_t kLongestManifest = uint64_t{64} << 20;
 
 std::vector<std::string> files_of(const fs::path& folder) {
   std::vector<std::string> names;
@@ -31,6 +32,15 @@ std::string hash_of(Json document) {
   document.erase("hash");
   const std::string text = document.dump();
   return hash_bytes(std::as_bytes(std::span(text)));
+}
+
+// The one text of a document: a byte more or less is damage too.
+std::string text_of(const Json& document) { return document.dump(2) + "\n"; }
+
+// Written by nobody, and printing it would end the stack.
+bool refuse_depth(int depth, Json::parse_event_t, Json&) {
+  check(depth <= kDeepest, "it is nested more than ", kDeepest, " deep");
+  return true;
 }
 
 bool safe_name(const std::string& name) {
@@ -63,7 +73,7 @@ void write_manifest(const fs::path& folder, const Json& facts) {
                                {"xxh3_128", hash_file(folder / name)}};
   }
   document["hash"] = hash_of(document);
-  write_file(folder / kManifestFile, document.dump(2) + "\n");
+  write_file(folder / kManifestFile, text_of(document));
 }
 
 ManifestReport verify_manifest(const fs::path& folder) {
@@ -76,8 +86,9 @@ ManifestReport verify_manifest(const fs::path& folder) {
   }
   std::map<std::string, std::pair<uint64_t, std::string>> files;
   try {
-    const Json document = Json::parse(read_file(path, uint64_t{64} << 20));
-    check(document.at("hash") == hash_of(document),
+    const std::string content = read_file(path, kLongestManifest);
+    const Json document = Json::parse(content, refuse_depth);
+    check(content == text_of(document) && document.at("hash") == hash_of(document),
           "its content does not have the hash it was saved with");
     check(document.at("version") == kVersion, "version ", document.at("version").dump(),
           " is not the known ", kVersion);
@@ -98,7 +109,7 @@ ManifestReport verify_manifest(const fs::path& folder) {
     report.bytes += expected.first;
   }
   for (const std::string& name : files_of(folder)) {
-    if (!files.count(name)) report.problems.push_back(name + " does not belong to it");
+    if (!files.count(name)) report.problems.push_back(printable(name) + " does not belong to it");
   }
   return report;
 }

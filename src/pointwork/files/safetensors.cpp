@@ -1,5 +1,7 @@
 #include "pointwork/files/safetensors.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -9,74 +11,105 @@
 #include <set>
 
 #include "pointwork/base/check.h"
+#include "pointwork/base/printable.h"
 #include "pointwork/files/hash.h"
 
 namespace pointwork {
 namespace {
 
-using Json = nlohmann::ordered_json;
+// Its objects are trees: a header may have 10^5 keys.
+using Json = nlohmann::json;
 
 constexpr uint64_t kLongestHeader = uint64_t{16} << 20;
 constexpr size_t kDeepest = 8, kHighestRank = 8, kLongestName = 512;
+constexpr const char* kMetadata = "__metadata__";
 
 const std::map<std::string, int64_t>& dtypes() {
-  static const std::map<std::string, int64_t> sizes = {
-      {"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4}, {"I16", 2},
-      {"I8", 1},  {"U64", 8}, {"U32", 4}, {"U16", 2},  {"U8", 1},  {"BOOL", 1}};
-  return sizes;
+  static const std::map<std::string, int64_t> bits = {
+      {"F64", 64},    {"F32", 32},    {"F16", 16},    {"BF16", 16},   {"F8_E4M3", 8},
+      {"F8_E5M2", 8}, {"F8_E8M0", 8}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4},
+      {"C64", 64},    {"I64", 64},    {"I32", 32},    {"I16", 16},    {"I8", 8},
+      {"U64", 64},    {"U32", 32},    {"U16", 16},    {"U8", 8},      {"BOOL", 8}};
+  return bits;
 }
 
-// A parser that notes what nlohmann::json would let pass: duplicate keys and great depth.
+// Bytes of a tensor, by the rules of a header: a known dtype, a product that does not overflow
+// even where one of its sizes is 0, and no broken byte.
+uint64_t bytes_of(const std::string& here, const std::string& dtype,
+                  const std::vector<int64_t>& shape) {
+  const int64_t bits = dtype_bits(dtype);
+  check(bits > 0, here, "unknown dtype ", printable(dtype, 40));
+  check(shape.size() <= kHighestRank, here, "shape must be a list of at most ", kHighestRank,
+        " sizes, found ", shape.size());
+  uint64_t product = static_cast<uint64_t>(bits);
+  bool empty = false;
+  for (const int64_t n : shape) {
+    check(n >= 0, here, "a size must be at least 0, found ", n);
+    empty = empty || n == 0;
+    check(!__builtin_mul_overflow(product, static_cast<uint64_t>(std::max<int64_t>(n, 1)),
+                                  &product) &&
+              product <= INT64_MAX,
+          here, "its shape has more elements than can be counted");
+  }
+  if (empty) return 0;
+  check(product % 8 == 0, here, "its ", product, " bits do not fill whole bytes");
+  return product / 8;
+}
+
+void check_name(const std::string& where, const std::string& name) {
+  check(name.size() <= kLongestName, where, "a tensor's name has ", name.size(),
+        " bytes, more than ", kLongestName);
+}
+
+// A parser that refuses at once what nlohmann::json would let pass: duplicate keys and great depth.
 Json parse_header(const std::string& where, std::string_view text) {
+  using Event = Json::parse_event_t;
   std::vector<std::set<std::string>> keys;
-  std::string wrong;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (static_cast<size_t>(depth) > kDeepest) wrong = "is nested too deeply";
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key &&
-        !keys.back().insert(parsed.get<std::string>()).second) {
-      wrong = concat("has the key '", parsed.get<std::string>().substr(0, 80), "' twice");
+  const auto watch = [&](int above, Event event, Json& parsed) {
+    if (event == Event::object_start || event == Event::array_start)
+      check(static_cast<size_t>(above) < kDeepest, where, "its header is nested more than ",
+            kDeepest, " deep");
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key) {
+      const std::string key = parsed.get<std::string>();
+      check(keys.back().insert(key).second, where, "its header has the key '", printable(key),
+            "' twice");
     }
     return true;
   };
-  Json header;
   try {
-    header = Json::parse(text.begin(), text.end(), watch);
+    return Json::parse(text.begin(), text.end(), watch);
   } catch (const nlohmann::json::exception&) {
     fail(where, "its header is not valid JSON");
   }
-  check(wrong.empty(), where, "its header ", wrong);
-  return header;
 }
 
 uint64_t whole(const std::string& where, const std::string& what, const Json& value) {
   check(value.is_number_unsigned(), where, what, " must be a whole number of at least 0, found ",
-        value.dump().substr(0, 40));
+        printable(value.dump(), 40));
   return value.get<uint64_t>();
 }
 
 TensorEntry read_entry(const std::string& where, const std::string& name, const Json& value) {
   TensorEntry entry;
   entry.name = name;
-  check(name.size() <= kLongestName, where, "a tensor's name has ", name.size(),
-        " bytes, more than ", kLongestName);
-  const std::string here = concat(where, "tensor '", name, "': ");
+  check_name(where, name);
+  const std::string here = concat(where, "tensor '", printable(name), "': ");
   check(value.is_object() && value.size() == 3 && value.contains("dtype") &&
             value.contains("shape") && value.contains("data_offsets"),
         here, "must have exactly dtype, shape and data_offsets");
-  check(value["dtype"].is_string() && dtype_bytes(value["dtype"].get<std::string>()) > 0, here,
-        "unknown dtype ", value["dtype"].dump().substr(0, 40));
+  check(value["dtype"].is_string(), here, "dtype must be text, found ",
+        printable(value["dtype"].dump(), 40));
   entry.dtype = value["dtype"].get<std::string>();
-  check(value["shape"].is_array() && value["shape"].size() <= kHighestRank, here,
-        "shape must be a list of at most ", kHighestRank, " sizes");
-  uint64_t size = static_cast<uint64_t>(dtype_bytes(entry.dtype));
+  check(value["shape"].is_array(), here, "shape must be a list of sizes, found ",
+        printable(value["shape"].dump(), 40));
   for (const Json& extent : value["shape"]) {
     const uint64_t n = whole(here, "a size", extent);
-    check(n <= INT64_MAX && !__builtin_mul_overflow(size, n, &size), here,
-          "its shape has more elements than can be counted");
+    check(n <= INT64_MAX, here, "its shape has more elements than can be counted");
     entry.shape.push_back(static_cast<int64_t>(n));
   }
+  const uint64_t size = bytes_of(here, entry.dtype, entry.shape);
   const Json& offsets = value["data_offsets"];
   check(offsets.is_array() && offsets.size() == 2, here,
         "data_offsets must be a list of two offsets");
@@ -87,9 +120,28 @@ TensorEntry read_entry(const std::string& where, const std::string& name, const 
   return entry;
 }
 
+// The JSON text between a file's first 8 bytes and its data.
+std::string_view header_of(const std::string& where, std::span<const std::byte> all) {
+  check(all.size() >= 8, where, "not a safetensors file: it has ", all.size(),
+        " bytes, fewer than the 8 of a header's length");
+  uint64_t length = 0;
+  std::memcpy(&length, all.data(), 8);
+  check(length <= all.size() - 8, where,
+        "not a safetensors file, or cut short: its header would have ", length,
+        " bytes, the file has ", all.size());
+  check(length <= kLongestHeader, where, "its header has ", length, " bytes, more than ",
+        kLongestHeader);
+  const std::string_view text(reinterpret_cast<const char*>(all.data()) + 8, length);
+  check(!text.empty() && text.front() == '{', where,
+        "not a safetensors file: its header must begin with '{'");
+  const std::string_view json = text.substr(0, text.find_last_not_of(' ') + 1);
+  check(json.back() == '}', where, "its header must end with '}' and spaces alone");
+  return json;
+}
+
 }  // namespace
 
-int64_t dtype_bytes(const std::string& dtype) {
+int64_t dtype_bits(const std::string& dtype) {
   const auto found = dtypes().find(dtype);
   return found == dtypes().end() ? 0 : found->second;
 }
@@ -97,29 +149,19 @@ int64_t dtype_bytes(const std::string& dtype) {
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {
   const std::string where = path.string() + ": ";
   const std::span<const std::byte> all = file_.bytes();
-  check(all.size() >= 8, where, "not a safetensors file: it has ", all.size(),
-        " bytes, fewer than the 8 of a header's length");
-  uint64_t length = 0;
-  std::memcpy(&length, all.data(), 8);
-  check(length <= kLongestHeader && length <= all.size() - 8, where,
-        "not a safetensors file, or cut short: its header would have ", length,
-        " bytes, the file has ", all.size());
-  data_ = 8 + length;
-  const std::string_view text(reinterpret_cast<const char*>(all.data()) + 8, length);
-  check(!text.empty() && text.front() == '{', where,
-        "not a safetensors file: its header must begin with '{'");
-  const size_t last = text.find_last_not_of(' ');
-  check(text[last] == '}', where, "its header must end with '}' and spaces alone");
+  const std::string_view text = header_of(where, all);
+  std::memcpy(&data_, all.data(), 8);
+  data_ += 8;
 
-  const Json header = parse_header(where, text.substr(0, last + 1));
+  const Json header = parse_header(where, text);
   for (const auto& [name, value] : header.items()) {
-    if (name != "__metadata__") {
+    if (name != kMetadata) {
       tensors_.push_back(read_entry(where, name, value));
       continue;
     }
-    check(value.is_object(), where, "__metadata__ must be a table of texts");
+    check(value.is_object(), where, kMetadata, " must be a table of texts");
     for (const auto& [key, text_value] : value.items()) {
-      check(text_value.is_string(), where, "__metadata__.", key.substr(0, 80), " must be text");
+      check(text_value.is_string(), where, kMetadata, ".", printable(key), " must be text");
       metadata_[key] = text_value.get<std::string>();
     }
   }
@@ -130,8 +172,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
   uint64_t at = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const TensorEntry& entry = tensors_[i];
-    check(entry.begin == at, where, "tensor '", entry.name, "' begins at byte ", entry.begin,
-          ", but must at ", at, ": tensors may neither overlap nor leave a hole");
+    check(entry.begin == at, where, "tensor '", printable(entry.name), "' begins at byte ",
+          entry.begin, ", but must at ", at, ": tensors may neither overlap nor leave a hole");
     at = entry.end;
     index_[entry.name] = i;
   }
@@ -148,50 +190,68 @@ std::span<const std::byte> SafetensorsFile::bytes(const TensorEntry& entry) cons
   return file_.bytes().subspan(data_ + entry.begin, entry.end - entry.begin);
 }
 
+namespace {
+
+// What SafetensorsFile would refuse is not written.
+std::string header_text(const std::string& where, const std::vector<TensorView>& tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json entry;
+  std::set<std::string> names{kMetadata};
+  std::string text = "{";
+  try {
+    if (!metadata.empty()) text += concat("\"", kMetadata, "\":", Json(metadata).dump(), ",");
+    uint64_t at = 0;
+    for (const TensorView& tensor : tensors) {
+      const std::string here = concat(where, "tensor '", printable(tensor.name), "': ");
+      check_name(where, tensor.name);
+      check(names.insert(tensor.name).second, here, "its name is taken");
+      const uint64_t size = bytes_of(here, tensor.dtype, tensor.shape);
+      check(size == tensor.bytes.size(), here, "it has ", tensor.bytes.size(), " bytes, but ",
+            tensor.dtype, " of its shape has ", size);
+      entry["dtype"] = tensor.dtype;
+      entry["shape"] = tensor.shape;
+      entry["data_offsets"] = {at, at + size};
+      text += Json(tensor.name).dump() + ":" + entry.dump() + ",";
+      at += size;
+    }
+  } catch (const nlohmann::json::exception&) {
+    fail(where, "names and metadata must be UTF-8");
+  }
+  if (text.back() == ',') text.pop_back();
+  text += "}";
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  check(text.size() <= kLongestHeader, where, "its header would have ", text.size(),
+        " bytes, more than ", kLongestHeader);
+  return text;
+}
+
+}  // namespace
+
 std::string write_safetensors(const std::filesystem::path& path,
                               const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata) {
-  Json header = Json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  uint64_t at = 0;
-  for (const TensorView& tensor : tensors) {
-    uint64_t size = static_cast<uint64_t>(dtype_bytes(tensor.dtype));
-    for (const int64_t extent : tensor.shape) size *= static_cast<uint64_t>(extent);
-    check(size == tensor.bytes.size() && dtype_bytes(tensor.dtype) > 0 &&
-              !header.contains(tensor.name),
-          "[write_safetensors] tensor '", tensor.name, "' of dtype ", tensor.dtype, " has ",
-          tensor.bytes.size(), " bytes, not ", size, ", or its name is taken");
-    header[tensor.name] = {
-        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {at, at + size}}};
-    at += size;
-  }
-  std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const std::string text = header_text(path.string() + ": ", tensors, metadata);
   const uint64_t length = text.size();
-
   Hasher hasher;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wbxe"),
                                                        std::fclose);
   check(file != nullptr, path.string(), ": cannot be written: ", std::strerror(errno));
-  const auto write = [&](const void* data, size_t size) {
-    hasher.update({static_cast<const std::byte*>(data), size});
-    if (size == 0 || std::fwrite(data, 1, size, file.get()) == size) return;
+  const auto require = [&](bool done) {
+    if (done) return;
     const std::string why = std::strerror(errno);
     file.reset();
     std::filesystem::remove(path);
     fail(path.string(), ": cannot be written: ", why);
   };
+  const auto write = [&](const void* data, size_t size) {
+    hasher.update({static_cast<const std::byte*>(data), size});
+    require(size == 0 || std::fwrite(data, 1, size, file.get()) == size);
+  };
   write(&length, 8);
   write(text.data(), text.size());
   for (const TensorView& tensor : tensors) write(tensor.bytes.data(), tensor.bytes.size());
-  if (std::fflush(file.get()) != 0) {
-    const std::string why = std::strerror(errno);
-    file.reset();
-    std::filesystem::remove(path);
-    fail(path.string(), ": cannot be written: ", why);
-  }
-  file.reset();
-  fsync_path(path);
+  require(std::fflush(file.get()) == 0);
+  require(fsync(fileno(file.get())) == 0);
   return hasher.digest();
 }
 

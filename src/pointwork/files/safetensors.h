@@ -15,13 +15,13 @@ namespace pointwork {
 
 struct TensorEntry {
   std::string name;
-  std::string dtype;  // "F32", "BF16", "F64", "F16", "I64", "I32", "U8", "BOOL" …
+  std::string dtype;  // "F32", "BF16", "F64", "F16", "I64", "I32", "U8", "BOOL", "F8_E4M3", "F4" …
   std::vector<int64_t> shape;
   uint64_t begin = 0, end = 0;  // of its bytes, after the header
 };
 
-// Bytes an element of a safetensors dtype; 0 where there is no such dtype.
-int64_t dtype_bytes(const std::string& dtype);
+// Bits an element of a safetensors dtype; 0 where there is no such dtype.
+int64_t dtype_bits(const std::string& dtype);
 
 // A file mapped into memory. Error (one line that names file and tensor) unless: the header is
 // UTF-8 JSON without duplicate keys, at most 16 MiB and 8 levels deep; every dtype is known, every
@@ -54,8 +54,8 @@ struct TensorView {
   std::span<const std::byte> bytes;
 };
 
-// Writes and fsyncs `path`, tensors in the given order. Error, and no file, if it cannot. Returns
-// the XXH3-128 of the file.
+// Writes and fsyncs `path`, which must not exist, tensors in the given order. Error, and no file,
+// if it cannot, or if SafetensorsFile would refuse to read it. Returns the XXH3-128 of the file.
 std::string write_safetensors(const std::filesystem::path& path,
                               const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata = {});

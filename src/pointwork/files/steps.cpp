@@ -23,10 +23,10 @@ constexpr std::string_view kPrefix = "step-";
 
 std::optional<int64_t> step_of(const std::string& name) {
   if (name.rfind(kPrefix, 0) != 0) return std::nullopt;
-  int64_t step = 0;
-  const char* end = name.data() + name.size();
-  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
-  if (error != std::errc() || stop != end || step < 0) return std::nullopt;
+  int64_t step = -1;
+  std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), step);
+  // step-007 is none of ours: step_folder would not find it.
+  if (step < 0 || name != concat(kPrefix, step)) return std::nullopt;
   return step;
 }
 
@@ -49,7 +49,7 @@ std::vector<int64_t> list_steps(const fs::path& checkpoints) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(checkpoints, error)) {
     const auto step = step_of(entry.path().filename().string());
-    if (step && entry.is_directory()) steps.push_back(*step);
+    if (step && entry.is_directory(error)) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end());
   return steps;
@@ -70,9 +70,11 @@ std::optional<int64_t> newest_valid_step(const fs::path& checkpoints,
 void prune_steps(const fs::path& checkpoints, const Retention& retention) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(checkpoints, ignored)) {
+    // Of a dead process: a folder it was filling, or one it had just replaced.
     const std::string name = entry.path().filename().string();
-    if (name.rfind(kPrefix, 0) == 0 && name.find(".tmp") != std::string::npos)
-      fs::remove_all(entry.path(), ignored);
+    const bool left =
+        name.find(".tmp-") != std::string::npos || name.find(".old-") != std::string::npos;
+    if (name.rfind(kPrefix, 0) == 0 && left) fs::remove_all(entry.path(), ignored);
   }
   const std::vector<int64_t> steps = list_steps(checkpoints);
   if (static_cast<int64_t>(steps.size()) <= retention.keep_last) return;

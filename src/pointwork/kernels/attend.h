@@ -13,6 +13,6 @@ namespace pointwork::kernels::cpu {
 template <class T>
 void attend(const T* query, int64_t rows, int64_t heads, int64_t kv_heads, int64_t head_dim,
             const int32_t* sequence, const int32_t* visible, const T* const* key,
-            const T* const* value, float scale, T* out);
+            const T* const* value, double scale, T* out);
 
 }  // namespace pointwork::kernels::cpu

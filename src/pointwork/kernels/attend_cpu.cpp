@@ -38,8 +38,8 @@ class Group {
         largest_(static_cast<size_t>(heads)),
         total_(largest_.size()) {}
 
-  void begin(const T* query, float scale) {
-    const V factor = broadcast<V>(scale);
+  void begin(const T* query, double scale) {
+    const V factor = broadcast<V>(static_cast<A>(scale));
     for_each_vector<V>(heads_ * dim_, [&](int64_t i, auto lanes) {
       store(query_.data() + i, factor * load(query + i, lanes), lanes);
     });
@@ -133,7 +133,7 @@ class Group {
 template <class T>
 void attend(const T* query, int64_t rows, int64_t heads, int64_t kv_heads, int64_t head_dim,
             const int32_t* sequence, const int32_t* visible, const T* const* key,
-            const T* const* value, float scale, T* out) {
+            const T* const* value, double scale, T* out) {
   const int64_t group = heads / kv_heads, stride = kv_heads * head_dim;
   int64_t entries = 0;
   for (int64_t t = 0; t < rows; ++t) entries += visible[t];
@@ -159,7 +159,7 @@ void attend(const T* query, int64_t rows, int64_t heads, int64_t kv_heads, int64
 
 #define INSTANTIATE(T)                                                               \
   template void attend(const T*, int64_t, int64_t, int64_t, int64_t, const int32_t*, \
-                       const int32_t*, const T* const*, const T* const*, float, T*);
+                       const int32_t*, const T* const*, const T* const*, double, T*);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(BFloat16)

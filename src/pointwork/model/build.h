@@ -6,7 +6,8 @@
 
 namespace pointwork {
 
-// The branch that `name` names in config.branch; `path` is its place in the module tree and names its random streams.
+// The branch that `name` names in config.branch; `path` is its place in the module tree and names
+// its random streams.
 BranchPtr build_branch(const Config& config, const std::string& name, const std::string& path);
 
 }  // namespace pointwork

@@ -28,7 +28,8 @@ void fill_normal(Tensor parameter, double scale, uint64_t key) {
 double router_scale(const Model& model, const std::string& parameter) {
   for (const auto& item : model.named_modules("", false)) {
     const auto* routed = dynamic_cast<const Routed*>(item.value().get());
-    if (routed && parameter == item.key() + ".router.weight") return routed->router->config().initializer_range;
+    if (routed && parameter == item.key() + ".router.weight")
+      return routed->router->config().initializer_range;
   }
   fail("[initialise] ", parameter, " belongs to no routed branch");
 }
@@ -43,9 +44,10 @@ void initialise(Model& model, uint64_t seed) {
   const torch::NoGradGuard no_grad;
   const ModelConfig& config = model.config().model;
   const double range = config.initializer_range;
-  const double residual = config.initializer == Initializer::gpt2
-                              ? range / std::sqrt(2.0 * static_cast<double>(config.num_hidden_layers))
-                              : range;
+  const double residual =
+      config.initializer == Initializer::gpt2
+          ? range / std::sqrt(2.0 * static_cast<double>(config.num_hidden_layers))
+          : range;
   for (auto& item : model.named_parameters()) {
     const std::string& name = item.key();
     Tensor& value = item.value();
@@ -67,7 +69,8 @@ void initialise(Model& model, uint64_t seed) {
 void convert(Model& model, torch::Dtype dtype, torch::Device device) {
   const torch::NoGradGuard no_grad;
   const auto stays = [](const std::string& name) {
-    return name.find(".router.") != std::string::npos && name.find(".predictor.hidden") == std::string::npos;
+    return name.find(".router.") != std::string::npos &&
+           name.find(".predictor.hidden") == std::string::npos;
   };
   for (auto& item : model.named_parameters()) {
     const bool keep = stays(item.key()) && dtype != torch::kFloat64;

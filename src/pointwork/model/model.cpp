@@ -12,7 +12,8 @@ Model::Model(const Config& config) : config_(config) {
   check(m.vocab_size > 0, "model.vocab_size must be known before a model is built but is 0");
   embedding = register_parameter("embedding", torch::empty({m.vocab_size, m.hidden_size}));
   if (m.position_embedding == PositionEmbedding::learned) {
-    position = register_parameter("position", torch::empty({m.max_position_embeddings, m.hidden_size}));
+    position =
+        register_parameter("position", torch::empty({m.max_position_embeddings, m.hidden_size}));
   }
   const std::vector<std::string> names = layer_names(m);
   const auto list = register_module("layers", std::make_shared<torch::nn::Module>());
@@ -46,25 +47,27 @@ const Tensor& Model::head() const { return untied_head.defined() ? untied_head :
 Tensor Model::logits(const Tensor& hidden) { return project(hidden, head()).to(torch::kFloat32); }
 
 FlopParts Model::flops(Extent extent) const {
+  check(!extent.entered || extent.past.empty(),
+        "[flops] measured rows must be counted from the beginning of their sequences, but there "
+        "are rows before them");
   if (extent.root_rows == 0) extent.root_rows = extent.total();
   size_t next = 0;
   if (extent.entered && !extent.next_entered) extent.next_entered = &next;
   FlopParts parts;
-  const auto weights = [](const Tensor& t) { return t.defined() ? static_cast<double>(t.numel()) : 0; };
+  const auto weights = [](const Tensor& t) {
+    return t.defined() ? static_cast<double>(t.numel()) : 0;
+  };
   parts.push_back({"embedding", 0, weights(embedding), weights(embedding)});
   if (position.defined()) parts.push_back({"position", 0, weights(position), weights(position)});
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const size_t begin = parts.size();
+  for (size_t i = 0; i < layers_.size(); ++i)
     layers_[i]->flops(extent, concat("layers.", i), parts);
-    // Norms and the like have parameters but no FLOPs.
-    double all = 0, counted = 0;
-    for (const Tensor& p : layers_[i]->parameters()) all += weights(p);
-    for (size_t k = begin; k < parts.size(); ++k) counted += parts[k].parameters;
-    if (all > counted) parts.push_back({concat("layers.", i, ".norms"), 0, all - counted, all - counted});
-  }
+  check(!extent.entered || *extent.next_entered == extent.entered->size(),
+        "[flops] the model took ", extent.entered ? *extent.next_entered : 0,
+        " measured routes but was given ", extent.entered ? extent.entered->size() : 0);
   const double norms = weights(norm->weight) + weights(norm->bias);
   parts.push_back({"norm", 0, norms, norms});
-  parts.push_back({"head", 2 * weights(head()) * extent.total(), weights(untied_head), weights(untied_head)});
+  parts.push_back(
+      {"head", 2 * weights(head()) * extent.total(), weights(untied_head), weights(untied_head)});
   return parts;
 }
 

@@ -17,16 +17,19 @@ struct ModelOutput {
 
 class Model : public torch::nn::Module {
  public:
-  // Builds the module tree; weights are not initialised (initialise() or a checkpoint does). Error where the config does not fit together.
+  // Builds the module tree; weights are not initialised (initialise() or a checkpoint does). Error
+  // where the config does not fit together.
   explicit Model(const Config& config);
 
-  ModelOutput forward(const Tensor& token, Context& ctx);  // token int32 [T], one for each of ctx.rows
-  const Tensor& head() const;                              // [V, D]
-  Tensor logits(const Tensor& hidden);                     // [T, V], float32
+  ModelOutput forward(const Tensor& token,
+                      Context& ctx);    // token int32 [T], one for each of ctx.rows
+  const Tensor& head() const;           // [V, D]
+  Tensor logits(const Tensor& hidden);  // [T, V], float32
 
-  // Forward FLOPs part by part, the head on every row. Extent.root_rows may be 0: it is then the sum of its rows.
+  // Forward FLOPs part by part, the head on every row. Extent.root_rows may be 0: it is then the
+  // sum of its rows.
   FlopParts flops(Extent extent) const;
-  int64_t sites() const { return sites_; }                  // of the KV cache
+  int64_t sites() const { return sites_; }  // of the KV cache
   double cached_bytes_per_token(int64_t step, int64_t element_size) const;
   int64_t parameter_count() const;
 
@@ -35,10 +38,10 @@ class Model : public torch::nn::Module {
   torch::Device device() const { return embedding.device(); }
   torch::Dtype dtype() const { return embedding.scalar_type(); }
 
-  Tensor embedding;        // [V, D]
-  Tensor position;         // [P, D], with learned positions
+  Tensor embedding;  // [V, D]
+  Tensor position;   // [P, D], with learned positions
   std::shared_ptr<Norm> norm;
-  Tensor untied_head;      // [V, D], where not tied
+  Tensor untied_head;  // [V, D], where not tied
 
  private:
   Config config_;
@@ -46,14 +49,17 @@ class Model : public torch::nn::Module {
   int64_t sites_ = 0;
 };
 
-// Weights by name: each parameter's values depend on the seed and its own name alone. GPT-2: N(0, range), residual projections divided by
-// √(2·layers); Llama: N(0, range) throughout. Predictors draw from their own scale; routers from route.initializer_range.
+// Weights by name: each parameter's values depend on the seed and its own name alone. GPT-2: N(0,
+// range), residual projections divided by √(2·layers); Llama: N(0, range) throughout. Predictors
+// draw from their own scale; routers from route.initializer_range.
 void initialise(Model& model, uint64_t seed);
 
-// Parameters that only the causal decision uses. They have their own gradient norm and take no part in the language model.
+// Parameters that only the causal decision uses. They have their own gradient norm and take no part
+// in the language model.
 bool is_predictor(const std::string& parameter_name);
 
-// Everything but what must stay float32 (routers, thresholds) becomes `dtype`; the model moves to `device`.
+// Everything but what must stay float32 (routers, thresholds) becomes `dtype`; the model moves to
+// `device`.
 void convert(Model& model, torch::Dtype dtype, torch::Device device);
 
 }  // namespace pointwork

@@ -1,5 +1,6 @@
 #pragma once
-// Causal self-attention: multi-head or grouped-query, rotary or not, over the rows it is given and those that the cache holds.
+// Causal self-attention: multi-head or grouped-query, rotary or not, over the rows it is given and
+// those that the cache holds.
 
 #include "pointwork/config/model_config.h"
 #include "pointwork/nn/branch.h"
@@ -12,6 +13,7 @@ class Attention : public Branch {
   Attention(const ModelConfig& model, const AttentionConfig& config);
   Output forward(const Tensor& x, Context& ctx) override;
   Output add_to(const Tensor& x, Context& ctx) override;
+  double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
   int64_t number_sites(int64_t first) override;
   double cached_values_per_token(int64_t step) const override;

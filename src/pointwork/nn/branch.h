@@ -1,12 +1,13 @@
 #pragma once
-// A residual branch: what is added to the residual stream. The grammar's nouns are Branches, and a Branch of Branches is again one.
+// A residual branch: what is added to the residual stream. The grammar's nouns are Branches, and a
+// Branch of Branches is again one.
 
 #include <torch/nn/module.h>
 
 #include <vector>
 
-#include "pointwork/route/context.h"
 #include "pointwork/nn/flops.h"
+#include "pointwork/route/context.h"
 #include "pointwork/route/route.h"
 
 namespace pointwork {
@@ -29,10 +30,14 @@ class Branch : public torch::nn::Module {
     return out;
   }
 
+  // Bytes that a training step keeps for the backward pass, at `element` bytes a value.
+  virtual double kept_bytes(const Extent& extent, double element) const = 0;
+
   // Appends this branch's parts under `name`.
   virtual void flops(Extent& extent, const std::string& name, FlopParts& parts) const = 0;
 
-  // Attention sites of the KV cache inside, rounds counted; numbered from `first`. Returns the next free number.
+  // Attention sites of the KV cache inside, rounds counted; numbered from `first`. Returns the next
+  // free number.
   virtual int64_t number_sites(int64_t first) { return first; }
   // Cached key-value bytes a token, expected: the share of tokens that reach each site.
   virtual double cached_values_per_token(int64_t /*step*/) const { return 0; }

@@ -14,6 +14,12 @@ int64_t number_all(const Children& children, int64_t first) {
   return first;
 }
 
+double sum_kept(const Children& children, const Extent& extent, double element) {
+  double sum = 0;
+  for (const auto& [name, child] : children) sum += child->kept_bytes(extent, element);
+  return sum;
+}
+
 double sum_cached(const Children& children, int64_t step) {
   double sum = 0;
   for (const auto& [name, child] : children) sum += child->cached_values_per_token(step);
@@ -51,7 +57,12 @@ Output Chain::add_to(const Tensor& x, Context& ctx) {
 }
 
 void Chain::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
-  for (const auto& [child_name, child] : children_) child->flops(extent, name + "." + child_name, parts);
+  for (const auto& [child_name, child] : children_)
+    child->flops(extent, name + "." + child_name, parts);
+}
+
+double Chain::kept_bytes(const Extent& extent, double element) const {
+  return sum_kept(children_, extent, element);
 }
 
 int64_t Chain::number_sites(int64_t first) { return number_all(children_, first); }
@@ -83,7 +94,12 @@ Output Parallel::add_to(const Tensor& x, Context& ctx) {
 }
 
 void Parallel::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
-  for (const auto& [child_name, child] : children_) child->flops(extent, name + "." + child_name, parts);
+  for (const auto& [child_name, child] : children_)
+    child->flops(extent, name + "." + child_name, parts);
+}
+
+double Parallel::kept_bytes(const Extent& extent, double element) const {
+  return sum_kept(children_, extent, element);
 }
 
 int64_t Parallel::number_sites(int64_t first) { return number_all(children_, first); }
@@ -137,6 +153,10 @@ void Repeat::flops(Extent& extent, const std::string& name, FlopParts& parts) co
       parts[begin + i].masked += again[i].masked;
     }
   }
+}
+
+double Repeat::kept_bytes(const Extent& extent, double element) const {
+  return static_cast<double>(times_) * body_->kept_bytes(extent, element);
 }
 
 int64_t Repeat::number_sites(int64_t first) {

@@ -11,6 +11,7 @@ class Chain : public Branch {
   explicit Chain(const std::vector<std::pair<std::string, BranchPtr>>& children);
   Output forward(const Tensor& x, Context& ctx) override;
   Output add_to(const Tensor& x, Context& ctx) override;
+  double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
   int64_t number_sites(int64_t first) override;
   double cached_values_per_token(int64_t step) const override;
@@ -25,6 +26,7 @@ class Parallel : public Branch {
   explicit Parallel(const std::vector<std::pair<std::string, BranchPtr>>& children);
   Output forward(const Tensor& x, Context& ctx) override;
   Output add_to(const Tensor& x, Context& ctx) override;
+  double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
   int64_t number_sites(int64_t first) override;
   double cached_values_per_token(int64_t step) const override;
@@ -39,6 +41,7 @@ class Repeat : public Branch {
   Repeat(BranchPtr body, int64_t times);
   Output forward(const Tensor& x, Context& ctx) override;
   Output add_to(const Tensor& x, Context& ctx) override;
+  double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
   int64_t number_sites(int64_t first) override;
   double cached_values_per_token(int64_t step) const override;

@@ -24,6 +24,12 @@ double Extent::masked_pairs() const {
   return std::max(sum, 0.0);
 }
 
+double parameter_count(const torch::nn::Module& module) {
+  double count = 0;
+  for (const auto& parameter : module.parameters()) count += static_cast<double>(parameter.numel());
+  return count;
+}
+
 double total_flops(const FlopParts& parts) {
   double sum = 0;
   for (const FlopPart& part : parts) sum += part.flops;

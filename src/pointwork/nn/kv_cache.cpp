@@ -11,14 +11,17 @@ namespace pointwork {
 namespace {
 
 constexpr int64_t kFirstReserve = 64;
-// Above this many new rows a sequence, one blocked attention with a mask beats a pass over the keys per row.
+// Above this many new rows a sequence, one blocked attention with a mask beats a pass over the keys
+// per row.
 constexpr int64_t kManyRows = 16;
 
 }  // namespace
 
-KvCache::KvCache(int64_t sites, int64_t sequences, int64_t limit) : sequences_(sequences), limit_(limit) {
-  check(sites >= 0 && sequences > 0 && limit > 0, "[kv_cache] needs at least one sequence and a limit above 0 but found ",
-        sequences, " and ", limit);
+KvCache::KvCache(int64_t sites, int64_t sequences, int64_t limit)
+    : sequences_(sequences), limit_(limit) {
+  check(sites >= 0 && sequences > 0 && limit > 0,
+        "[kv_cache] needs at least one sequence and a limit above 0 but found ", sequences, " and ",
+        limit);
   cells_.resize(static_cast<size_t>(sites * sequences));
 }
 
@@ -36,7 +39,8 @@ int64_t KvCache::bytes() const {
 
 void KvCache::append(Cell& cell, const Tensor& key, const Tensor& value) {
   const int64_t needed = cell.length + key.size(0);
-  check(needed <= limit_, "[kv_cache] a sequence would hold ", needed, " rows but the limit is ", limit_);
+  check(needed <= limit_, "[kv_cache] a sequence would hold ", needed, " rows but the limit is ",
+        limit_);
   if (!cell.key.defined() || needed > cell.key.size(0)) {
     const int64_t old = cell.key.defined() ? cell.key.size(0) : 0;
     const int64_t reserve = std::min(limit_, std::max({needed, 2 * old, kFirstReserve}));
@@ -53,8 +57,8 @@ void KvCache::append(Cell& cell, const Tensor& key, const Tensor& value) {
   cell.length = needed;
 }
 
-Tensor KvCache::attend(int64_t site, const Tensor& query, const Tensor& key, const Tensor& value, const Rows& rows,
-                       double scale) {
+Tensor KvCache::attend(int64_t site, const Tensor& query, const Tensor& key, const Tensor& value,
+                       const Rows& rows, double scale) {
   check(!torch::GradMode::is_enabled(), "[kv_cache] serves inference only: gradients must be off");
   const int64_t total = query.size(0);
   Tensor out = torch::empty(query.sizes(), query.options());
@@ -92,8 +96,8 @@ Tensor KvCache::attend(int64_t site, const Tensor& query, const Tensor& key, con
         values.push_back(kernel_data<T>(cell->value));
       }
       kernels::cpu::attend(kernel_data<T>(q), total, query.size(1), key.size(1), query.size(2),
-                           local.data_ptr<int32_t>(), visible.data_ptr<int32_t>(), keys.data(), values.data(),
-                           static_cast<float>(scale), kernel_data<T>(out));
+                           local.data_ptr<int32_t>(), visible.data_ptr<int32_t>(), keys.data(),
+                           values.data(), scale, kernel_data<T>(out));
     });
     return out;
   }
@@ -102,12 +106,14 @@ Tensor KvCache::attend(int64_t site, const Tensor& query, const Tensor& key, con
     const auto heads_first = [](const Tensor& x) { return x.transpose(0, 1).unsqueeze(0); };
     c10::optional<Tensor> mask;
     if (end - begin > 1 && held > end - begin) {
-      mask = torch::ones({end - begin, held}, query.options().dtype(torch::kBool)).tril(held - (end - begin));
+      mask = torch::ones({end - begin, held}, query.options().dtype(torch::kBool))
+                 .tril(held - (end - begin));
     }
     const bool causal = end - begin > 1 && !mask.has_value();
     const Tensor mixed = at::scaled_dot_product_attention(
         heads_first(query.slice(0, begin, end)), heads_first(cells[b]->key.slice(0, 0, held)),
-        heads_first(cells[b]->value.slice(0, 0, held)), mask, 0.0, causal, scale, key.size(1) != query.size(1));
+        heads_first(cells[b]->value.slice(0, 0, held)), mask, 0.0, causal, scale,
+        key.size(1) != query.size(1));
     out.slice(0, begin, end).copy_(mixed.squeeze(0).transpose(0, 1));
   }
   return out;

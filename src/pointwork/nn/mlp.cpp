@@ -33,14 +33,24 @@ Output Mlp::add_to(const Tensor& x, Context& ctx) {
   return {project_add(x, hidden(x), down, down_bias), {}};
 }
 
+// The normalised row, both sides of the activation, and the new stream.
+double Mlp::kept_bytes(const Extent& extent, double element) const {
+  const double values =
+      static_cast<double>((output_norm ? 3 : 2) * down.size(0) + up.size(0) + down.size(1));
+  return extent.total() * (values * element + 8);
+}
+
 void Mlp::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
+  double rest = parameter_count(*this);
   const auto part = [&](const std::string& what, const Tensor& weight, const Tensor& bias) {
     const double size = static_cast<double>(weight.numel());
     const double all = size + (bias.defined() ? static_cast<double>(bias.numel()) : 0);
     parts.push_back({name + "." + what, 2 * size * extent.total(), all, all * extent.share()});
+    rest -= all;
   };
   part("up", up, up_bias);
   part("down", down, down_bias);
+  parts.push_back({name + ".norms", 0, rest, rest * extent.share()});
 }
 
 }  // namespace pointwork

@@ -12,6 +12,7 @@ class Mlp : public Branch {
   Mlp(const ModelConfig& model, const MlpConfig& config);
   Output forward(const Tensor& x, Context& ctx) override;
   Output add_to(const Tensor& x, Context& ctx) override;
+  double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
 
   std::shared_ptr<Norm> norm, output_norm;

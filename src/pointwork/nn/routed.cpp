@@ -8,7 +8,8 @@ namespace pointwork {
 
 Routed::Routed(std::string name, int64_t size, const RouteConfig& config, BranchPtr inner)
     : router(register_module("router", std::make_shared<Router>(std::move(name), size, config))),
-      body(register_module("body", std::move(inner))) {}
+      body(register_module("body", std::move(inner))),
+      width_(static_cast<double>(size)) {}
 
 Output Routed::run(const Tensor& x, Context& ctx, bool add) {
   Route route = router->forward(x, ctx);
@@ -21,7 +22,8 @@ Output Routed::run(const Tensor& x, Context& ctx, bool add) {
     const RowIndex index{route.token, route.row_offset, route.row_slot};
     const bool all = route.capacity >= 1;
     const Tensor slots = all ? x : dispatch(x, index);
-    Context inner = ctx.with(all ? ctx.rows : gather_rows_of(ctx.rows, route.token, route.shape.each));
+    Context inner =
+        ctx.with(all ? ctx.rows : gather_rows_of(ctx.rows, route.token, route.shape.each));
     out = body->forward(slots, inner);
     out.delta = combine(base, out.delta, route.weight, index);
   }
@@ -51,7 +53,8 @@ void Routed::flops(Extent& extent, const std::string& name, FlopParts& parts) co
   Extent inner = extent;
   const double capacity = router->capacity(extent.step);
   if (extent.entered) {
-    check(*extent.next_entered < extent.entered->size(), "[", name, "] has no measured route left to count");
+    check(*extent.next_entered < extent.entered->size(), "[", name,
+          "] has no measured route left to count");
     inner.rows = (*extent.entered)[(*extent.next_entered)++];
     if (inner.total() == 0) inner.entered = nullptr;  // a body that did not run made no routes
   } else if (capacity < 1) {
@@ -67,6 +70,19 @@ void Routed::flops(Extent& extent, const std::string& name, FlopParts& parts) co
     }
   }
   body->flops(inner, name + ".body", parts);
+}
+
+// The gathered rows, the body's, the new stream; score, and the predictor's hidden row on both
+// sides of its activation.
+double Routed::kept_bytes(const Extent& extent, double element) const {
+  const double capacity = router->capacity(extent.step);
+  Extent inner = extent;
+  for (double& n : inner.rows) n = static_cast<double>(slots_of(capacity, static_cast<int64_t>(n)));
+  const double width = width_;
+  const double predictor =
+      router->predictor ? 2 * static_cast<double>(router->predictor->hidden.size(0)) * element : 0;
+  return body->kept_bytes(inner, element) + inner.total() * width * element +
+         extent.total() * (width * element + predictor + 16);
 }
 
 int64_t Routed::number_sites(int64_t first) { return body->number_sites(first); }

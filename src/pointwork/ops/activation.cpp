@@ -36,8 +36,8 @@ class Swiglu : public torch::autograd::Function<Swiglu> {
       using T = decltype(type);
       const T* gate = kernel_data<T>(x);
       T* d_gate = kernel_data<T>(dx);
-      kernels::cpu::swiglu_backward(kernel_data<T>(d_out), gate, gate + width, 2 * width, d_gate, d_gate + width, 2 * width,
-                                    x.size(0), width);
+      kernels::cpu::swiglu_backward(kernel_data<T>(d_out), gate, gate + width, 2 * width, d_gate,
+                                    d_gate + width, 2 * width, x.size(0), width);
     });
     return {dx};
   }
@@ -54,6 +54,8 @@ Tensor activate(const Tensor& x, Activation activation) {
     case Activation::relu:
       return at::relu(x);
     case Activation::swiglu: {
+      check(x.dim() == 2 && x.size(1) % 2 == 0,
+            "[activate] x must be [T, 2F] with swiglu but has shape ", x.sizes());
       if (use_kernel(x)) return Swiglu::apply(x.contiguous());
       const auto halves = x.chunk(2, 1);
       return at::silu(halves[0]) * halves[1];

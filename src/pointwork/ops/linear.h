@@ -11,7 +11,8 @@ using torch::Tensor;
 Tensor project(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
 // residual + x Wᵀ (+ bias): the sum happens inside the product. residual [T, out]
-Tensor project_add(const Tensor& residual, const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+Tensor project_add(const Tensor& residual, const Tensor& x, const Tensor& weight,
+                   const Tensor& bias = {});
 
 // Row-wise dot product in float32 (float64 for float64 inputs). x [T, D], weight [D] → [T]
 Tensor row_dot(const Tensor& x, const Tensor& weight);

@@ -36,7 +36,8 @@ double capacity_at(const RouteConfig& config, int64_t step) {
   if (schedule.steps == 0 || step >= schedule.steps) return config.capacity;
   const int64_t last = schedule.values - 1;
   const int64_t at = std::max<int64_t>(step, 0) * last / schedule.steps;
-  return schedule.start + (config.capacity - schedule.start) * static_cast<double>(at) / static_cast<double>(last);
+  return schedule.start +
+         (config.capacity - schedule.start) * static_cast<double>(at) / static_cast<double>(last);
 }
 
 int64_t slots_of(double capacity, int64_t rows) {
@@ -49,7 +50,8 @@ int64_t slots_of(double capacity, int64_t rows) {
 Route choose_top(const std::string& name, const Tensor& score, const Rows& rows, double capacity) {
   check(rows.each > 0, "[", name, "] selection as in training needs sequences of equal length");
   const int64_t each = slots_of(capacity, rows.each);
-  const Tensor token = top_rows(name, score, rows.sequences(), rows.valid, wanted_counts(rows, capacity), each);
+  const Tensor token =
+      top_rows(name, score, rows.sequences(), rows.valid, wanted_counts(rows, capacity), each);
   return route_of(token, rows, each);
 }
 
@@ -64,9 +66,10 @@ Route choose_all(const Rows& rows) {
 Tensor boundary_score(const Tensor& score, const Rows& rows, double capacity) {
   const Route chosen = choose_top("threshold", score, rows, capacity);
   const Tensor filled = chosen.token.ge(0);
-  const Tensor values = score.index_select(0, chosen.token.clamp_min(0).to(torch::kInt64))
-                            .masked_fill(filled.logical_not(), std::numeric_limits<float>::infinity())
-                            .view({rows.sequences(), -1});
+  const Tensor values =
+      score.index_select(0, chosen.token.clamp_min(0).to(torch::kInt64))
+          .masked_fill(filled.logical_not(), std::numeric_limits<float>::infinity())
+          .view({rows.sequences(), -1});
   const Tensor lowest = values.amin(1);
   const Tensor any = lowest.isfinite();
   return lowest.masked_fill(any.logical_not(), 0).sum() / any.sum().clamp_min(1);

@@ -13,11 +13,13 @@ double capacity_at(const RouteConfig& config, int64_t step);
 // Slots of one sequence of `rows` rows: ⌈capacity · rows⌉.
 int64_t slots_of(double capacity, int64_t rows);
 
-// Expert choice (Mixture-of-Depths eq. 1): each sequence's ⌈c·v⌉ highest scores among its v valid rows, ascending, ties to the lower row;
-// other slots empty. `score` float32 [T]; every sequence has rows.each rows. Error on a NaN score, naming `name`.
+// Expert choice (Mixture-of-Depths eq. 1): each sequence's ⌈c·v⌉ highest scores among its v valid
+// rows, ascending, ties to the lower row; other slots empty. `score` float32 [T]; every sequence
+// has rows.each rows. Error on a NaN score, naming `name`.
 Route choose_top(const std::string& name, const Tensor& score, const Rows& rows, double capacity);
 
-// Causal choice: the valid rows whose decision is above 0, ascending. Works on ragged rows. Reads one count.
+// Causal choice: the valid rows whose decision is above 0, ascending. Works on ragged rows. Reads
+// one count.
 Route choose_above_zero(const Tensor& decision, const Rows& rows);
 
 // Every row enters, in order: what capacity 1 means in every phase.

@@ -9,7 +9,8 @@ namespace pointwork {
 
 class KvCache;
 
-// training: selection as in training, top-k over the sequence. inference: causal, what a served model does.
+// training: selection as in training, top-k over the sequence. inference: causal, what a served
+// model does.
 enum class Routing { training, inference };
 
 struct Context {

@@ -92,6 +92,7 @@ Route Router::forward(const Tensor& x, Context& ctx) {
   route.logits = score;
   route.decision = decision;
   route.capacity = capacity;
+  route.round = ctx.round;
   const Tensor chosen =
       all ? score : score.index_select(0, route.token.clamp_min(0).to(torch::kInt64));
   route.weight = combine_weight(chosen);

@@ -9,7 +9,8 @@
 
 namespace pointwork {
 
-// "A small auxiliary MLP predictor (akin to a second router)" on a stopped gradient: D → D/2 → 1 with SiLU.
+// "A small auxiliary MLP predictor (akin to a second router)" on a stopped gradient: D → D/2 → 1
+// with SiLU.
 class Predictor : public torch::nn::Module {
  public:
   Predictor(int64_t size, double capacity);
@@ -25,16 +26,19 @@ class Router : public torch::nn::Module {
  public:
   Router(std::string name, int64_t size, const RouteConfig& config);
 
-  // Selection by ctx.routing. Everything up to the weights is float32. With capacity 1 every row enters.
+  // Selection by ctx.routing. Everything up to the weights is float32. With capacity 1 every row
+  // enters.
   Route forward(const Tensor& x, Context& ctx);
 
   const RouteConfig& config() const { return config_; }
   const std::string& name() const { return name_; }
   double capacity(int64_t step) const;
-  bool causal_decision_differs() const;  // the decision is learnt, so agreement with the choice is worth measuring
+  bool causal_decision_differs()
+      const;  // the decision is learnt, so agreement with the choice is worth measuring
 
-  Tensor weight;     // float32 [D], undefined with random routing
-  Tensor threshold;  // float32 [2], with choice = threshold: the moving quantile, and 1 once it is set
+  Tensor weight;  // float32 [D], undefined with random routing
+  Tensor
+      threshold;  // float32 [2], with choice = threshold: the moving quantile, and 1 once it is set
   std::shared_ptr<Predictor> predictor;
 
  private:

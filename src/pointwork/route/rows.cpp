@@ -27,7 +27,8 @@ Rows gather_rows_of(const Rows& rows, const Tensor& token, int64_t each) {
   if (holes) {
     inner.valid = filled;
     inner.root = inner.root.masked_fill(filled.logical_not(), -1);
-    if (inner.document.defined()) inner.document = inner.document.masked_fill(filled.logical_not(), -1);
+    if (inner.document.defined())
+      inner.document = inner.document.masked_fill(filled.logical_not(), -1);
   }
   inner.key = rows.key;
   inner.each = each;

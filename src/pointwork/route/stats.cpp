@@ -10,17 +10,19 @@ namespace pointwork {
 void RouteStatsSum::add(const std::vector<Route>& routes) {
   const torch::NoGradGuard no_grad;
   for (const Route& route : routes) {
-    const Tensor valid = route.valid.defined() ? route.valid : torch::ones_like(route.logits, torch::kBool);
+    const Tensor valid =
+        route.valid.defined() ? route.valid : torch::ones_like(route.logits, torch::kBool);
     const Tensor chosen = chosen_rows(route).logical_and(valid);
-    const Tensor score = route.logits.detach().to(torch::kFloat64).masked_fill(valid.logical_not(), 0);
+    const Tensor score =
+        route.logits.detach().to(torch::kFloat64).masked_fill(valid.logical_not(), 0);
     const Tensor decided = route.capacity >= 1 || !route.decision.defined()
                                ? chosen
                                : route.decision.detach().gt(0).logical_and(valid);
-    const Tensor sums = torch::stack({valid.sum().to(torch::kFloat64), chosen.sum().to(torch::kFloat64),
-                                      score.sum(), score.square().sum(),
-                                      decided.logical_and(chosen).sum().to(torch::kFloat64),
-                                      decided.sum().to(torch::kFloat64),
-                                      decided.eq(chosen).logical_and(valid).sum().to(torch::kFloat64)});
+    const Tensor sums = torch::stack(
+        {valid.sum().to(torch::kFloat64), chosen.sum().to(torch::kFloat64), score.sum(),
+         score.square().sum(), decided.logical_and(chosen).sum().to(torch::kFloat64),
+         decided.sum().to(torch::kFloat64),
+         decided.eq(chosen).logical_and(valid).sum().to(torch::kFloat64)});
     const auto found = std::find(names_.begin(), names_.end(), route.name);
     if (found == names_.end()) {
       names_.push_back(route.name);

@@ -22,7 +22,8 @@ struct RouteStats {
 class RouteStatsSum {
  public:
   void add(const std::vector<Route>& routes);
-  std::vector<RouteStats> read() const;  // one per routed branch, rounds of a repeat together; waits for the device
+  std::vector<RouteStats> read()
+      const;  // one per routed branch, rounds of a repeat together; waits for the device
   bool empty() const { return sums_.empty(); }
 
  private:

@@ -1,19 +1,17 @@
 #include "pointwork/route/trace.h"
 
 #include <cmath>
-#include <map>
 
 namespace pointwork {
 
 std::vector<LayerTrace> trace_routes(const std::vector<Route>& routes, int64_t rows) {
   const torch::NoGradGuard no_grad;
-  std::map<std::string, int> seen;
   std::vector<LayerTrace> layers;
   const auto size = static_cast<size_t>(rows);
   for (const Route& route : routes) {
     LayerTrace layer;
-    const int round = seen[route.name]++;
-    layer.name = round == 0 ? route.name : route.name + "#" + std::to_string(round);
+    // Not counted here: an earlier round that no row came to has no route.
+    layer.name = route.round == 0 ? route.name : route.name + "#" + std::to_string(route.round);
     layer.capacity = route.capacity;
     layer.reached.assign(size, 0);
     layer.entered.assign(size, 0);
@@ -22,21 +20,25 @@ std::vector<LayerTrace> trace_routes(const std::vector<Route>& routes, int64_t r
 
     const Tensor root = route.root.cpu();
     const int32_t* of = root.data_ptr<int32_t>();
-    const Tensor decision =
-        route.decision.defined() ? route.decision.detach().to(torch::kFloat32).cpu().contiguous() : Tensor();
+    const Tensor decision = route.decision.defined()
+                                ? route.decision.detach().to(torch::kFloat32).cpu().contiguous()
+                                : Tensor();
     for (int64_t t = 0; t < root.size(0); ++t) {
       if (of[t] < 0) continue;
       layer.reached[static_cast<size_t>(of[t])] = 1;
-      if (decision.defined()) layer.decision[static_cast<size_t>(of[t])] = decision.data_ptr<float>()[t];
+      if (decision.defined())
+        layer.decision[static_cast<size_t>(of[t])] = decision.data_ptr<float>()[t];
     }
     const Tensor token = route.token.cpu();
-    const Tensor weight =
-        route.weight.defined() ? route.weight.detach().to(torch::kFloat32).cpu().contiguous() : Tensor();
+    const Tensor weight = route.weight.defined()
+                              ? route.weight.detach().to(torch::kFloat32).cpu().contiguous()
+                              : Tensor();
     for (int64_t s = 0; s < token.size(0); ++s) {
       const int32_t row = token.data_ptr<int32_t>()[s];
       if (row < 0 || of[row] < 0) continue;
       layer.entered[static_cast<size_t>(of[row])] = 1;
-      layer.weight[static_cast<size_t>(of[row])] = weight.defined() ? weight.data_ptr<float>()[s] : 1.0f;
+      layer.weight[static_cast<size_t>(of[row])] =
+          weight.defined() ? weight.data_ptr<float>()[s] : 1.0f;
     }
     layers.push_back(std::move(layer));
   }

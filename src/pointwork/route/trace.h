@@ -10,9 +10,10 @@ namespace pointwork {
 
 // One application of a routed branch, seen from the model's own rows.
 struct LayerTrace {
-  std::string name;              // "layers.1"; the rounds of a repeat add "#1", "#2" …
+  std::string name;  // "layers.1"; the rounds of a repeat add "#1", "#2" …
   double capacity = 1;
-  std::vector<uint8_t> reached;  // [T] the row stood before this router (a nested one sees only what got that far)
+  std::vector<uint8_t>
+      reached;  // [T] the row stood before this router (a nested one sees only what got that far)
   std::vector<uint8_t> entered;  // [T]
   std::vector<float> weight;     // [T] combine weight, NaN where the row did not enter
   std::vector<float> decision;   // [T] the causal decision's logit, NaN where there was none

@@ -10,24 +10,25 @@
 namespace pointwork {
 
 struct Evaluation {
-  double loss = 0;           // nats a token
+  double loss = 0;  // nats a token
   double perplexity = 0;
   double bits_per_byte = 0;
   int64_t tokens = 0;
-  double routed_share = 0;   // of rows at routed blocks, those that entered; 1 for a dense model
-  RouteStats decision;       // causal decision against the choice as in training, over all routed blocks; training routing only
+  double routed_share = 0;  // of rows at routed blocks, those that entered; 1 for a dense model
+  RouteStats decision;      // causal decision against the choice as in training, over all routed
+                            // blocks; training routing only
   std::vector<RouteStats> layers;
 };
 
 struct EvaluateOptions {
   Split split = Split::validation;
   Routing routing = Routing::inference;
-  int64_t sequences = 0;     // the first this many windows; 0: all
-  int64_t length = 256;      // S
-  int64_t batch = 8;         // B
+  int64_t sequences = 0;  // the first this many windows; 0: all
+  int64_t length = 256;   // S
+  int64_t batch = 8;      // B
   bool document_mask = false;
-  int64_t step = 0;          // whose capacity is in force
-  uint64_t seed = 1;         // of random routing
+  int64_t step = 0;   // whose capacity is in force
+  uint64_t seed = 1;  // of random routing
   std::function<void(int64_t done, int64_t total)> progress;
 };
 

@@ -25,8 +25,9 @@ struct Losses {
   std::vector<Route> routes;
 };
 
-// total = cross-entropy + Σ over routed blocks of the decision's loss: weighted by route.decode_loss_weight where the router itself decides,
-// by 1 where a predictor does (whose input is a stopped gradient, so that nothing else feels it).
+// total = cross-entropy + Σ over routed blocks of the decision's loss: weighted by
+// route.decode_loss_weight where the router itself decides, by 1 where a predictor does (whose
+// input is a stopped gradient, so that nothing else feels it).
 Losses compute_losses(Model& model, const BatchTensors& batch, Context& ctx, double z_loss);
 
 }  // namespace pointwork

@@ -34,8 +34,9 @@ Optimizer::Optimizer(Model& model, const OptimizerConfig& config, const GuardCon
     group.gradients.emplace_back();
     group.first.push_back(torch::zeros_like(group.masters.back()));
     group.second.push_back(torch::zeros_like(group.masters.back()));
+    group.updates.push_back(scalar(0, model.device()));
   }
-  updates_ = scalar(0, model.device());
+  accepted_ = scalar(0, model.device());
   average_norm_ = scalar(0, model.device());
   in_row_ = scalar(0, model.device());
 }
@@ -66,7 +67,7 @@ Tensor Optimizer::norm_of(bool predictor) const {
       if (gradient.defined()) gradients.push_back(gradient);
     }
   }
-  if (gradients.empty()) return torch::zeros_like(updates_);
+  if (gradients.empty()) return torch::zeros_like(accepted_);
   std::vector<Tensor> norms = at::_foreach_norm(gradients, 2);
   for (Tensor& norm : norms) norm = norm.to(torch::kFloat32);
   return torch::stack(norms).norm();
@@ -75,37 +76,43 @@ Tensor Optimizer::norm_of(bool predictor) const {
 UpdateResult Optimizer::step(double learning_rate, const Tensor& loss) {
   const torch::NoGradGuard no_grad;
   UpdateResult result{norm_of(false), norm_of(true), {}, {}};
-  Tensor good = result.grad_norm.isfinite().logical_and(result.predictor_grad_norm.isfinite()).logical_and(
-      loss.detach().isfinite());
+  Tensor good = result.grad_norm.isfinite()
+                    .logical_and(result.predictor_grad_norm.isfinite())
+                    .logical_and(loss.detach().isfinite());
   if (guard_.spike_factor > 0) {
-    const Tensor judged = updates_.ge(kFirstJudged);
-    const Tensor spike = result.grad_norm.gt(guard_.spike_factor * average_norm_).logical_and(judged);
+    const Tensor judged = accepted_.ge(kFirstJudged);
+    const Tensor spike =
+        result.grad_norm.gt(guard_.spike_factor * average_norm_).logical_and(judged);
     good = good.logical_and(spike.logical_not());
   }
   const Tensor bad = good.logical_not().to(torch::kFloat32);
-  const Tensor rate = torch::where(updates_.eq(0), torch::ones_like(updates_), torch::full_like(updates_, kAverageRate));
+  const Tensor rate = torch::where(accepted_.eq(0), torch::ones_like(accepted_),
+                                   torch::full_like(accepted_, kAverageRate));
   const Tensor moved = average_norm_ + rate * (result.grad_norm - average_norm_);
   average_norm_.copy_(torch::where(good, moved, average_norm_));
   in_row_.copy_(torch::where(good, torch::zeros_like(in_row_), in_row_ + 1));
-  updates_.add_(1 - bad);
+  const Tensor counted = 1 - bad;
+  accepted_.add_(counted);
 
   const auto clip = [&](const Tensor& norm) -> c10::optional<Tensor> {
     if (config_.gradient_clip <= 0) return c10::nullopt;
     return (norm / config_.gradient_clip).clamp_min(1).nan_to_num(1);
   };
   for (Group& group : groups_) {
-    std::vector<Tensor> masters, gradients, first, second;
+    std::vector<Tensor> masters, gradients, first, second, updates;
     for (size_t i = 0; i < group.masters.size(); ++i) {
       if (!group.gradients[i].defined()) continue;
       masters.push_back(group.masters[i]);
       gradients.push_back(group.gradients[i]);
       first.push_back(group.first[i]);
       second.push_back(group.second[i]);
+      updates.push_back(group.updates[i]);
     }
     if (masters.empty()) continue;
-    const std::vector<Tensor> steps(masters.size(), updates_);
-    at::_fused_adamw_(masters, gradients, first, second, {}, steps, learning_rate, config_.beta1, config_.beta2,
-                      group.weight_decay, config_.eps, /*amsgrad=*/false, /*maximize=*/false,
+    at::_foreach_add_(updates, counted);
+    at::_fused_adamw_(masters, gradients, first, second, {}, updates, learning_rate, config_.beta1,
+                      config_.beta2, group.weight_decay, config_.eps, /*amsgrad=*/false,
+                      /*maximize=*/false,
                       clip(group.predictor ? result.predictor_grad_norm : result.grad_norm), bad);
     for (size_t i = 0; i < group.masters.size(); ++i) {
       if (group.gradients[i].defined() && !group.masters[i].is_same(group.weights[i]) &&
@@ -121,12 +128,15 @@ UpdateResult Optimizer::step(double learning_rate, const Tensor& loss) {
 }
 
 std::map<std::string, Tensor> Optimizer::state() const {
-  std::map<std::string, Tensor> all{{"updates", updates_}, {"average_norm", average_norm_}, {"skipped_in_row", in_row_}};
+  std::map<std::string, Tensor> all{
+      {"accepted", accepted_}, {"average_norm", average_norm_}, {"skipped_in_row", in_row_}};
   for (const Group& group : groups_) {
     for (size_t i = 0; i < group.names.size(); ++i) {
       all["first." + group.names[i]] = group.first[i];
       all["second." + group.names[i]] = group.second[i];
-      if (group.weights[i].scalar_type() == torch::kBFloat16) all["master." + group.names[i]] = group.masters[i];
+      all["updates." + group.names[i]] = group.updates[i];
+      if (group.weights[i].scalar_type() == torch::kBFloat16)
+        all["master." + group.names[i]] = group.masters[i];
     }
   }
   return all;
@@ -138,12 +148,13 @@ void Optimizer::restore(const std::map<std::string, Tensor>& state) {
   for (const auto& [name, tensor] : own) {
     const auto found = state.find(name);
     check(found != state.end(), "the optimizer state lacks '", name, "'");
-    check(found->second.sizes() == tensor.sizes(), "the optimizer state's '", name, "' must have shape ", tensor.sizes(),
-          " but has ", found->second.sizes());
+    check(found->second.sizes() == tensor.sizes(), "the optimizer state's '", name,
+          "' must have shape ", tensor.sizes(), " but has ", found->second.sizes());
   }
   for (const auto& [name, tensor] : state) {
     const auto found = own.find(name);
-    check(found != own.end(), "the optimizer state has '", name, "', which this model has no place for");
+    check(found != own.end(), "the optimizer state has '", name,
+          "', which this model has no place for");
     found->second.copy_(tensor);
   }
 }

@@ -9,8 +9,13 @@
 namespace pointwork {
 namespace {
 
+constexpr double kMostSteps = 1e15;
+
 PhaseFlops phases(const Model& model, int64_t length, int64_t step, FlopKind kind) {
-  Extent training{.rows = {static_cast<double>(length)}, .routing = Routing::training, .kind = kind, .step = step};
+  Extent training{.rows = {static_cast<double>(length)},
+                  .routing = Routing::training,
+                  .kind = kind,
+                  .step = step};
   Extent causal = training;
   causal.routing = Routing::inference;
   const double tokens = static_cast<double>(length);
@@ -21,7 +26,8 @@ PhaseFlops phases(const Model& model, int64_t length, int64_t step, FlopKind kin
 double step_flops(const Model& model, int64_t step) {
   const TrainConfig& train = model.config().train;
   const Extent extent{.rows = {static_cast<double>(train.sequence_length)}, .step = step};
-  return 3 * total_flops(model.flops(extent)) * static_cast<double>(train.batch_size * train.gradient_accumulation_steps);
+  return 3 * total_flops(model.flops(extent)) *
+         static_cast<double>(train.batch_size * train.gradient_accumulation_steps);
 }
 
 // FLOPs of each stretch up to `steps`; the last stretch is open.
@@ -68,16 +74,22 @@ double flops_until(const Model& model, int64_t steps) {
 Plan make_plan(const Model& model) {
   const TrainConfig& train = model.config().train;
   const int given = (train.steps > 0) + (train.tokens > 0) + (train.flops > 0);
-  check(given == 1, "exactly one of train.steps, train.tokens and train.flops must be above 0, but ", given, " are");
+  check(given == 1,
+        "exactly one of train.steps, train.tokens and train.flops must be above 0, but ", given,
+        " are");
   Plan plan;
-  plan.tokens_per_step = train.batch_size * train.sequence_length * train.gradient_accumulation_steps;
+  plan.tokens_per_step =
+      train.batch_size * train.sequence_length * train.gradient_accumulation_steps;
   if (train.steps > 0) {
     plan.steps = train.steps;
   } else if (train.tokens > 0) {
-    plan.steps = std::max<int64_t>(1, std::llround(static_cast<double>(train.tokens) / static_cast<double>(plan.tokens_per_step)));
+    plan.steps = std::max<int64_t>(1, std::llround(static_cast<double>(train.tokens) /
+                                                   static_cast<double>(plan.tokens_per_step)));
   } else {
     const std::vector<int64_t> changes = capacity_changes(model.config());
     double left = train.flops;
+    check(left / step_flops(model, changes.back()) < kMostSteps, "train.flops = ", train.flops,
+          " is more than ", kMostSteps, " steps of ", step_flops(model, changes.back()), " FLOPs");
     for (size_t i = 0; i < changes.size(); ++i) {
       const double each = step_flops(model, changes[i]);
       const auto fit = static_cast<int64_t>(std::llround(left / each));

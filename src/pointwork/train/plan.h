@@ -16,7 +16,7 @@ struct ModelFlops {
   PhaseFlops expected, bound;
   double palm_train = 0;  // a token, attention in full: the nanoGPT and PaLM convention
   double parameters = 0, active_parameters = 0;
-  FlopParts parts;        // forward, one sequence, expected
+  FlopParts parts;  // forward, one sequence, expected
 };
 
 // For sequences of `length` at `step` (whose capacities are in force).
@@ -28,7 +28,8 @@ struct Plan {
   double flops = 0;  // of the whole run, training
 };
 
-// Steps for the budget in config.train: of FLOPs, the number that comes nearest. Error where no budget, or more than one, is given.
+// Steps for the budget in config.train: of FLOPs, the number that comes nearest. Error where no
+// budget, or more than one, is given.
 Plan make_plan(const Model& model);
 
 // Training FLOPs of steps 0 .. steps - 1.

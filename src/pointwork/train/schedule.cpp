@@ -6,8 +6,9 @@
 namespace pointwork {
 
 double learning_rate_at(const ScheduleConfig& schedule, double peak, int64_t step, int64_t steps) {
-  const double warmup = schedule.warmup_share > 0 ? std::ceil(schedule.warmup_share * static_cast<double>(steps))
-                                                  : static_cast<double>(std::min(schedule.warmup_steps, steps));
+  const double warmup = schedule.warmup_share > 0
+                            ? std::ceil(schedule.warmup_share * static_cast<double>(steps))
+                            : static_cast<double>(std::min(schedule.warmup_steps, steps));
   const double at = static_cast<double>(step);
   if (at < warmup) return peak * (at + 1) / warmup;
   const double last = static_cast<double>(steps) - 1;

@@ -1,5 +1,7 @@
 #include "pointwork/train/trainer.h"
 
+#include <algorithm>
+
 #include "pointwork/base/check.h"
 #include "pointwork/train/schedule.h"
 
@@ -7,61 +9,91 @@ namespace pointwork {
 namespace {
 
 LoaderOptions loader_options(const TrainConfig& train) {
-  return {.sequences = train.batch_size, .length = train.sequence_length, .seed = static_cast<uint64_t>(train.seed)};
+  return {.sequences = train.batch_size,
+          .length = train.sequence_length,
+          .seed = static_cast<uint64_t>(train.seed)};
 }
 
-const Dataset& fitting(const Dataset& dataset, const Model& model) {
-  const Config& config = model.config();
-  check(dataset.vocab_size() <= config.model.vocab_size, "data set ", dataset.folder().string(), " has ids up to ",
-        dataset.vocab_size() - 1, " but model.vocab_size is ", config.model.vocab_size);
-  check(dataset.windows(Split::train, config.train.sequence_length) > 0, "data set ", dataset.folder().string(), " has ",
-        dataset.tokens(Split::train), " training tokens, too few for one sequence of ", config.train.sequence_length, " + 1");
+const Dataset& fitting(const Dataset& dataset, const Config& config) {
+  check_fits(dataset, config);
   return dataset;
+}
+
+int64_t targets_of(const Batch& batch) {
+  return std::count_if(batch.target.begin(), batch.target.end(),
+                       [](int32_t target) { return target >= 0; });
 }
 
 }  // namespace
 
+void check_fits(const Dataset& dataset, const Config& config) {
+  check(dataset.vocab_size() <= config.model.vocab_size, "data set ", dataset.folder().string(),
+        " has ids up to ", dataset.vocab_size() - 1, " but model.vocab_size is ",
+        config.model.vocab_size);
+  const int64_t length = config.train.sequence_length, tokens = dataset.tokens(Split::train);
+  check(tokens > length, "data set ", dataset.folder().string(), " has ", tokens,
+        " training tokens, too few for one sequence of ", length, " + 1");
+}
+
 Trainer::Trainer(std::shared_ptr<Model> model, const Dataset& dataset)
     : model_(std::move(model)),
-      dataset_(fitting(dataset, *model_)),
+      dataset_(fitting(dataset, model_->config())),
       plan_(make_plan(*model_)),
       optimizer_(*model_, model_->config().optimizer, model_->config().guard),
       loader_(dataset, Split::train, loader_options(model_->config().train)) {}
 
 StepOutcome Trainer::step() {
   const Config& config = model_->config();
-  const int64_t micro_batches = config.train.gradient_accumulation_steps;
-  Tensor loss = torch::zeros({}, torch::TensorOptions().dtype(torch::kFloat32).device(model_->device()));
-  for (int64_t i = 0; i < micro_batches; ++i) {
-    const BatchTensors batch =
-        to_tensors(loader_.next(), model_->device(), {.document_mask = config.train.document_mask});
+  std::vector<Batch> micro_batches;
+  int64_t targets = 0;
+  for (int64_t i = 0; i < config.train.gradient_accumulation_steps; ++i) {
+    micro_batches.push_back(loader_.next());
+    targets += targets_of(micro_batches.back());
+  }
+  Tensor loss =
+      torch::zeros({}, torch::TensorOptions().dtype(torch::kFloat32).device(model_->device()));
+  for (const Batch& batch : micro_batches) {
+    const BatchTensors tensors =
+        to_tensors(batch, model_->device(), {.document_mask = config.train.document_mask});
     Context ctx{.training = true, .step = step_, .seed = static_cast<uint64_t>(config.train.seed)};
-    Losses losses = compute_losses(*model_, batch, ctx, config.train.z_loss);
-    (micro_batches == 1 ? losses.total : losses.total / static_cast<double>(micro_batches)).backward();
+    Losses losses = compute_losses(*model_, tensors, ctx, config.train.z_loss);
+    // Each is a mean over its own targets; the step's is one over all of them, as in one large
+    // batch.
+    const double share = static_cast<double>(targets_of(batch)) / static_cast<double>(targets);
+    (micro_batches.size() == 1 ? losses.total : losses.total * share).backward();
     optimizer_.accumulate();
-    loss += losses.language.to(torch::kFloat32) / static_cast<double>(micro_batches);
-    stats_.add(losses.routes);
+    loss += losses.language.to(torch::kFloat32) * share;
   }
   StepOutcome outcome;
-  outcome.learning_rate = learning_rate_at(config.schedule, config.optimizer.learning_rate, step_, plan_.steps);
-  const UpdateResult update = optimizer_.step(outcome.learning_rate, loss);
+  outcome.learning_rate =
+      learning_rate_at(config.schedule, config.optimizer.learning_rate, step_, plan_.steps);
+  outcome.loss = loss;
+  outcome.update = optimizer_.step(outcome.learning_rate, loss);
   ++step_;
   tokens_ += static_cast<double>(plan_.tokens_per_step);
-
   outcome.step = step_;
-  outcome.loss = loss.item<double>();
-  outcome.grad_norm = update.grad_norm.item<double>();
-  outcome.predictor_grad_norm = update.predictor_grad_norm.item<double>();
-  outcome.skipped = update.skipped.item<double>() != 0;
   outcome.tokens = tokens_;
   outcome.flops = flops_until(*model_, step_);
-  skipped_ += outcome.skipped;
-  const double in_row = update.skipped_in_row.item<double>();
-  check(in_row < static_cast<double>(config.guard.max_skipped), "training stopped at step ", step_, ": ", in_row,
-        " steps in a row had a gradient or loss that is not finite, or a norm above guard.spike_factor = ",
-        config.guard.spike_factor, " times its average (last loss ", outcome.loss, ", gradient norm ", outcome.grad_norm,
-        "); the weights are those before them. Lower optimizer.learning_rate, or look at the data");
   return outcome;
+}
+
+StepValues Trainer::read(const StepOutcome& outcome) const {
+  const UpdateResult& update = outcome.update;
+  const Tensor host = torch::stack({outcome.loss, update.grad_norm, update.predictor_grad_norm,
+                                    update.skipped, update.skipped_in_row})
+                          .to(torch::kCPU, torch::kFloat64);
+  const double* value = host.data_ptr<double>();
+  const StepValues values{value[0], value[1], value[2], value[3] != 0};
+  const double in_row = value[4];
+  const GuardConfig& guard = model_->config().guard;
+  check(in_row < static_cast<double>(guard.max_skipped), "training stopped at step ", outcome.step,
+        ": ", in_row,
+        " steps in a row had a gradient or loss that is not finite, or a norm above "
+        "guard.spike_factor = ",
+        guard.spike_factor, " times its average (last loss ", values.loss, ", gradient norm ",
+        values.grad_norm,
+        "); the weights are those before them. Lower optimizer.learning_rate, or look at the data");
+  return values;
 }
 
 Evaluation Trainer::evaluate(Routing routing) {
@@ -77,8 +109,11 @@ Evaluation Trainer::evaluate(Routing routing) {
 }
 
 TrainerState Trainer::state() const {
-  return {.step = step_, .loader = loader_.state(), .tokens = tokens_, .flops = flops_until(*model_, step_),
-          .skipped = skipped_, .optimizer = optimizer_.state()};
+  return {.step = step_,
+          .loader = loader_.state(),
+          .tokens = tokens_,
+          .flops = flops_until(*model_, step_),
+          .optimizer = optimizer_.state()};
 }
 
 void Trainer::restore(const TrainerState& state) {
@@ -86,13 +121,6 @@ void Trainer::restore(const TrainerState& state) {
   loader_.restore(state.loader);
   step_ = state.step;
   tokens_ = state.tokens;
-  skipped_ = state.skipped;
-}
-
-std::vector<RouteStats> Trainer::take_stats() {
-  const std::vector<RouteStats> stats = stats_.read();
-  stats_ = RouteStatsSum();
-  return stats;
 }
 
 }  // namespace pointwork

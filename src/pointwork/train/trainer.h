@@ -5,7 +5,6 @@
 #include <string>
 
 #include "pointwork/data/loader.h"
-#include "pointwork/route/stats.h"
 #include "pointwork/train/evaluate.h"
 #include "pointwork/train/objective.h"
 #include "pointwork/train/optimizer.h"
@@ -13,14 +12,19 @@
 
 namespace pointwork {
 
-// What one step did. On a GPU the values are read when asked for.
+// What one step did, as far as it is known without waiting for the device.
 struct StepOutcome {
   int64_t step = 0;  // steps done, this one included
-  double loss = 0;   // of the language model, mean over micro-batches
   double learning_rate = 0;
-  double grad_norm = 0, predictor_grad_norm = 0;
-  bool skipped = false;
   double tokens = 0, flops = 0;  // of the run so far
+  Tensor loss;                   // float32 []  of the language model, mean over targets
+  UpdateResult update;
+};
+
+// The rest of it, on the host.
+struct StepValues {
+  double loss = 0, grad_norm = 0, predictor_grad_norm = 0;
+  bool skipped = false;
 };
 
 // Everything a bit-exact resume needs besides the weights.
@@ -28,31 +32,29 @@ struct TrainerState {
   int64_t step = 0;
   LoaderState loader;
   double tokens = 0, flops = 0, seconds = 0;
-  int64_t skipped = 0;                      // steps that the guard masked
   std::map<std::string, Tensor> optimizer;  // by Optimizer::state()'s names
 };
 
+// Error where the data set does not fit what the config asks for, or has too few tokens to train.
+void check_fits(const Dataset& dataset, const Config& config);
+
 class Trainer {
  public:
-  // `model` is on its device, in its precision, and initialised. Error where the data set does not fit the model or has no window.
+  // `model` is on its device, in its precision, and initialised. Errors as check_fits().
   Trainer(std::shared_ptr<Model> model, const Dataset& dataset);
 
-  // Error once guard.max_skipped steps in a row were masked.
   StepOutcome step();
+  // Waits for that step. Error once guard.max_skipped steps in a row were masked.
+  StepValues read(const StepOutcome& outcome) const;
   bool finished() const { return step_ >= plan_.steps; }
   Evaluation evaluate(Routing routing);
 
   TrainerState state() const;
   void restore(const TrainerState& state);
 
-  // Sums of routing over the steps since the last call.
-  std::vector<RouteStats> take_stats();
-
   const Plan& plan() const { return plan_; }
   int64_t steps_done() const { return step_; }
-  int64_t skipped() const { return skipped_; }
-  Model& model() { return *model_; }
-  double flops_at(int64_t steps) const { return flops_until(*model_, steps); }
+  const Model& model() const { return *model_; }
 
  private:
   std::shared_ptr<Model> model_;
@@ -60,8 +62,7 @@ class Trainer {
   Plan plan_;
   Optimizer optimizer_;
   Loader loader_;
-  RouteStatsSum stats_;
-  int64_t step_ = 0, skipped_ = 0;
+  int64_t step_ = 0;
   double tokens_ = 0;
 };
 

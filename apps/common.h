@@ -1,0 +1,37 @@
+#pragma once
+// What several verbs do the same way.
+
+#include <torch/types.h>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "apps/verb.h"
+#include "pointwork/checkpoint/checkpoint.h"
+#include "pointwork/text/tokenizer.h"
+
+namespace pointwork::app {
+
+using Json = nlohmann::ordered_json;
+
+// Where to compute; sets the thread count on the way. Error where the device is not there.
+torch::Device choose_device(const Common& common);
+
+// One JSON document on standard output.
+void print_json(const Json& document);
+
+// A line for people, on standard error.
+void note(const std::string& text);
+
+// The model to read with, and its tokenizer.
+struct Loaded {
+  Checkpoint checkpoint;
+  std::shared_ptr<Model> model;
+  std::optional<Tokenizer> tokenizer;
+};
+Loaded load(const std::string& path, const Common& common, bool needs_tokenizer);
+
+Json to_json_value(double number);  // null where it is not finite
+
+}  // namespace pointwork::app

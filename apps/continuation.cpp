@@ -1,0 +1,97 @@
+#include "apps/continuation.h"
+
+#include <algorithm>
+
+#include "pointwork/base/check.h"
+#include "pointwork/data/utf8.h"
+
+namespace pointwork::app {
+namespace {
+
+// Text of one row as it grows; holds back what may become a stop string.
+class Writer {
+ public:
+  Writer(const Tokenizer& tokenizer, const std::vector<std::string>& stops)
+      : decoder_(tokenizer), stops_(&stops) {}
+
+  std::string push(int32_t id) { return take(decoder_.push(id), false); }
+  std::string finish() { return stopped_ ? "" : take(decoder_.finish(), true); }
+  bool stopped() const { return stopped_; }
+
+ private:
+  std::string take(const std::string& more, bool last) {
+    held_ += more;
+    size_t end = std::string::npos;
+    for (const std::string& stop : *stops_) end = std::min(end, held_.find(stop));
+    if (end != std::string::npos) {
+      stopped_ = true;
+      return held_.substr(0, end);
+    }
+    size_t keep = 0;
+    for (const std::string& stop : *stops_) {
+      for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep && !last; --n) {
+        if (held_.compare(held_.size() - n, n, stop, 0, n) == 0) keep = n;
+      }
+    }
+    const std::string certain = held_.substr(0, held_.size() - keep);
+    held_.erase(0, certain.size());
+    return certain;
+  }
+
+  StreamDecoder decoder_;
+  const std::vector<std::string>* stops_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt,
+                                   size_t row, size_t rows) {
+  const size_t bad = first_invalid(prompt);
+  check(bad == prompt.size(), rows > 1 ? concat("prompt ", row + 1) : "the prompt",
+        " must be UTF-8 text without NUL, found another byte at offset ", bad);
+  std::vector<int32_t> ids = tokenizer.encode(prompt);
+  if (ids.empty()) ids.push_back(tokenizer.end_of_text());
+  return ids;
+}
+
+}  // namespace
+
+std::vector<Continuation> continue_prompts(Model& model, const Tokenizer& tokenizer,
+                                           const std::vector<std::string>& prompts,
+                                           const ContinueOptions& options) {
+  for (const std::string& stop : options.stop)
+    check(!stop.empty(), "a stop text must not be empty");
+  std::vector<std::vector<int32_t>> ids;
+  std::vector<Writer> writers;
+  std::vector<Continuation> all(prompts.size());
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    ids.push_back(encode_prompt(tokenizer, prompts[i], i, prompts.size()));
+    writers.emplace_back(tokenizer, options.stop);
+    all[i].prompt = prompts[i];
+  }
+  const auto emit = [&](size_t row, const std::string& text) {
+    all[row].text += text;
+    if (options.on_text && !text.empty()) options.on_text(row, text);
+  };
+  GenerateOptions generate = options.generate;
+  if (const auto end = tokenizer.id_of("<|endoftext|>")) generate.end_token = *end;
+  generate.on_token = [&](int64_t row, int32_t token) {
+    const auto r = static_cast<size_t>(row);
+    emit(r, writers[r].push(token));
+    return !writers[r].stopped();
+  };
+  std::vector<Generation> done = pointwork::generate(model, ids, generate);
+  for (size_t i = 0; i < done.size(); ++i) {
+    emit(i, writers[i].finish());
+    if (writers[i].stopped()) done[i].finish = Finish::stop;
+    all[i].finish_reason = name_of_finish(done[i].finish);
+    all[i].all_tokens = ids[i];
+    all[i].all_tokens.insert(all[i].all_tokens.end(), done[i].tokens.begin(), done[i].tokens.end());
+    all[i].past_trained_length = static_cast<int64_t>(all[i].all_tokens.size()) >
+                                 model.config().model.max_position_embeddings;
+    all[i].generation = std::move(done[i]);
+  }
+  return all;
+}
+
+}  // namespace pointwork::app

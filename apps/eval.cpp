@@ -1,0 +1,149 @@
+// eval: loss on a data set under either routing.
+
+#include <cstdio>
+
+#include "apps/common.h"
+#include "pointwork/base/check.h"
+#include "pointwork/log/progress.h"
+#include "pointwork/train/evaluate.h"
+
+namespace pointwork::app {
+namespace {
+
+struct Options {
+  std::string path, data, routing = "inference", split = "validation";
+  int64_t sequences = 0, length = 0, batch = 8;
+};
+
+Evaluation measure(const Loaded& loaded, const Dataset& dataset, const Options& options,
+                   const Common& common, Routing routing) {
+  const Config& config = loaded.checkpoint.config;
+  std::optional<Progress> progress;
+  const int64_t length = options.length > 0 ? options.length : config.train.sequence_length;
+  EvaluateOptions how{
+      .split = options.split == "train" ? Split::train : Split::validation,
+      .routing = routing,
+      .sequences = options.sequences,
+      .length = length,
+      .batch = options.batch,
+      .document_mask = config.train.document_mask,
+      .step = loaded.checkpoint.step,
+      .seed = static_cast<uint64_t>(common.seed >= 0 ? common.seed : config.train.seed)};
+  if (!common.quiet) {
+    how.progress = [&](int64_t done, int64_t total) {
+      if (!progress)
+        progress.emplace(routing == Routing::training ? "training routing" : "inference routing",
+                         total, "sequences");
+      progress->update(done);
+    };
+  }
+  const Evaluation result = evaluate(*loaded.model, dataset, how);
+  if (progress) progress->finish();
+  return result;
+}
+
+Json layers_json(const std::vector<RouteStats>& layers) {
+  Json all = Json::array();
+  for (const RouteStats& layer : layers) {
+    all.push_back({{"layer", layer.name},
+                   {"routed_share", layer.selected_share},
+                   {"router_mean", layer.router_mean},
+                   {"router_std", layer.router_std},
+                   {"agreement", layer.accuracy},
+                   {"precision", layer.precision},
+                   {"recall", layer.recall}});
+  }
+  return all;
+}
+
+int run(const Options& options, const Common& common) {
+  const Loaded loaded = load(options.path, common, false);
+  const Dataset dataset(options.data);
+  check(dataset.tokenizer_hash() == loaded.checkpoint.tokenizer_hash, "data set ", options.data,
+        " was made with another tokenizer than checkpoint ", loaded.checkpoint.folder.string(),
+        " was trained with");
+  const ModelConfig& model = loaded.checkpoint.config.model;
+  check(model.position_embedding != PositionEmbedding::learned ||
+            options.length <= model.max_position_embeddings,
+        "--length ", options.length, " is more than the ", model.max_position_embeddings,
+        " learned positions of the model");
+  // The causal decision is judged against the choice as in training, so that pass is made in any
+  // case.
+  const Evaluation training = measure(loaded, dataset, options, common, Routing::training);
+  const bool causal = options.routing == "inference" && !training.layers.empty();
+  const Evaluation result =
+      causal ? measure(loaded, dataset, options, common, Routing::inference) : training;
+
+  if (common.json) {
+    print_json({{"loss", to_json_value(result.loss)},
+                {"perplexity", to_json_value(result.perplexity)},
+                {"bits_per_byte", to_json_value(result.bits_per_byte)},
+                {"tokens", result.tokens},
+                {"routing", options.routing},
+                {"routed_share", result.routed_share},
+                {"loss_training", to_json_value(training.loss)},
+                {"routed_share_training", training.routed_share},
+                {"agreement", training.layers.empty() ? 1.0 : training.decision.accuracy},
+                {"precision", training.layers.empty() ? 1.0 : training.decision.precision},
+                {"recall", training.layers.empty() ? 1.0 : training.decision.recall},
+                {"step", loaded.checkpoint.step},
+                {"layers", layers_json(training.layers)}});
+    return 0;
+  }
+  std::printf("%s, step %lld, %lld tokens of the %s split, %s routing\n",
+              loaded.checkpoint.folder.string().c_str(),
+              static_cast<long long>(loaded.checkpoint.step), static_cast<long long>(result.tokens),
+              options.split.c_str(), options.routing.c_str());
+  std::printf("loss %.4f   perplexity %.2f   bits a byte %.4f\n", result.loss, result.perplexity,
+              result.bits_per_byte);
+  if (training.layers.empty()) return 0;
+  std::printf("routed %.2f %%   loss under training routing %.4f (routed %.2f %%)\n",
+              100 * result.routed_share, training.loss, 100 * training.routed_share);
+  std::printf(
+      "causal decision against top-k: agreement %.2f %%   precision %.2f %%   recall %.2f %%\n\n",
+      100 * training.decision.accuracy, 100 * training.decision.precision,
+      100 * training.decision.recall);
+  std::printf("%-24s %9s %9s %12s %10s %10s %8s\n", "layer", "selected", "mean r", "spread of r",
+              "agreement", "precision", "recall");
+  for (const RouteStats& l : training.layers) {
+    std::printf("%-24s %7.2f %% %9.3f %12.3f %8.2f %% %8.2f %% %6.2f %%\n", l.name.c_str(),
+                100 * l.selected_share, l.router_mean, l.router_std, 100 * l.accuracy,
+                100 * l.precision, 100 * l.recall);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Run add_eval(CLI::App& command, Common& common) {
+  const auto o = std::make_shared<Options>();
+  command
+      .add_option("CHECKPOINT_OR_RUN", o->path,
+                  "a checkpoint, or a run (its newest valid checkpoint)")
+      ->required();
+  command
+      .add_option("--data", o->data,
+                  "a data set made by `pointwork prepare` with the same tokenizer")
+      ->required();
+  command
+      .add_option(
+          "--routing", o->routing,
+          "inference (causal: what a served model does) or training (top-k over the sequence)")
+      ->check(CLI::IsMember({"inference", "training"}));
+  command.add_option("--split", o->split, "validation or train")
+      ->check(CLI::IsMember({"validation", "train"}));
+  command.add_option("--sequences", o->sequences, "sequences read, from the first; 0: all")
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
+  command.add_option("--length", o->length, "tokens a sequence; default: that of training")
+      ->check(CLI::Range(1, 1 << 24));
+  command.add_option("--batch", o->batch, "sequences a batch")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 16));
+  command.footer(
+      "Examples:\n"
+      "  pointwork eval runs/quickstart-mod --data data/quickstart\n"
+      "  pointwork eval runs/quickstart-mod --data data/quickstart --routing training --json");
+  return [=, &common] { return run(*o, common); };
+}
+
+}  // namespace pointwork::app

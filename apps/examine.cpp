@@ -1,0 +1,123 @@
+#include "apps/examine.h"
+
+#include <fstream>
+
+#include "pointwork/base/check.h"
+#include "pointwork/data/describe.h"
+#include "pointwork/files/manifest.h"
+#include "pointwork/files/safetensors.h"
+#include "pointwork/files/steps.h"
+
+namespace pointwork::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Runs `read`; its Error becomes a problem.
+void gather(Examination& found, const std::function<void()>& read) {
+  try {
+    read();
+  } catch (const Error& error) {
+    found.problems.push_back(error.what());
+  }
+}
+
+Json tensors_of(const SafetensorsFile& file) {
+  Json all = Json::array();
+  for (const TensorEntry& entry : file.tensors())
+    all.push_back({{"name", entry.name}, {"dtype", entry.dtype}, {"shape", entry.shape}});
+  return all;
+}
+
+Examination examine_checkpoint(const fs::path& folder) {
+  Examination found{.kind = "checkpoint"};
+  const ManifestReport report = verify_manifest(folder);
+  found.problems = report.problems;
+  found.facts["bytes"] = report.bytes;
+  for (const auto& [key, value] : report.facts.items()) {
+    if (key != "kind") found.facts[key] = value;
+  }
+  if (!found.problems.empty()) return found;
+  gather(found, [&] {
+    const Checkpoint checkpoint = open_checkpoint(folder);
+    const std::shared_ptr<Model> model = load_model(checkpoint, torch::kCPU);
+    found.facts["parameters"] = model->parameter_count();
+    found.facts["dtype"] = dtype_name(checkpoint.dtype);
+    found.facts["config"] = Json::parse(to_json(checkpoint.config));
+    found.facts["resumable"] = fs::exists(folder / "trainer" / "state.json");
+    if (fs::exists(checkpoint.tokenizer())) {
+      const Tokenizer tokenizer = Tokenizer::load(checkpoint.tokenizer());
+      check(tokenizer.hash() == checkpoint.tokenizer_hash,
+            "tokenizer.json is not the tokenizer it was trained with");
+    }
+    found.facts["tensors"] = tensors_of(SafetensorsFile(folder / "model.safetensors"));
+  });
+  return found;
+}
+
+Examination examine_run(const fs::path& folder) {
+  Examination found{.kind = "run"};
+  const std::vector<int64_t> steps = list_steps(folder / "checkpoints");
+  found.facts["checkpoints"] = steps;
+  if (steps.empty()) found.problems.push_back("it has no checkpoint yet");
+  for (const int64_t step : steps) {
+    const fs::path one = step_folder(folder / "checkpoints", step);
+    for (const std::string& problem : verify_manifest(one).problems)
+      found.problems.push_back(one.filename().string() + ": " + problem);
+  }
+  gather(found, [&] {
+    const Config config = load_config(folder / "pointwork.toml");
+    found.facts["config"] = Json::parse(to_json(config));
+  });
+  return found;
+}
+
+Examination examine_tokenizer(const fs::path& path) {
+  Examination found{.kind = "tokenizer"};
+  gather(found, [&] {
+    const Tokenizer tokenizer = Tokenizer::load(path);
+    found.facts["vocab_size"] = tokenizer.vocab_size();
+    found.facts["hash"] = tokenizer.hash();
+  });
+  return found;
+}
+
+Examination examine_safetensors(const fs::path& path) {
+  Examination found{.kind = "safetensors"};
+  gather(found, [&] {
+    const SafetensorsFile file(path);
+    found.facts["metadata"] = file.metadata();
+    found.facts["tensors"] = tensors_of(file);
+  });
+  return found;
+}
+
+Examination examine_dataset(const fs::path& path) {
+  Examination found{.kind = "data set"};
+  gather(found, [&] {
+    DatasetReport report = verify_dataset(path);
+    found.facts = std::move(report.facts);
+    found.problems = std::move(report.problems);
+  });
+  return found;
+}
+
+}  // namespace
+
+Examination examine(const fs::path& path) {
+  std::error_code error;
+  check(fs::exists(path, error), path.string(), ": no such file or folder");
+  if (fs::is_directory(path)) {
+    if (fs::exists(path / kManifestFile) || fs::exists(path / "model.safetensors"))
+      return examine_checkpoint(path);
+    if (fs::exists(path / "checkpoints")) return examine_run(path);
+    if (fs::exists(path / "dataset.json")) return examine_dataset(path);
+    if (fs::exists(path / "tokenizer.json")) return examine_tokenizer(path);
+    fail(path.string(), ": neither a run, a checkpoint, a data set nor a tokenizer");
+  }
+  if (path.extension() == ".safetensors") return examine_safetensors(path);
+  if (path.extension() == ".json") return examine_tokenizer(path);
+  fail(path.string(), ": expected a folder, a tokenizer.json or a .safetensors file");
+}
+
+}  // namespace pointwork::app

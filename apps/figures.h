@@ -1,0 +1,27 @@
+#pragma once
+// What `flops` and `train --dry-run` say of a model beside its dense twin.
+
+#include <string>
+
+#include "apps/common.h"
+#include "pointwork/train/memory.h"
+#include "pointwork/train/plan.h"
+
+namespace pointwork::app {
+
+struct Figures {
+  int64_t length = 0;  // tokens a sequence
+  ModelFlops routed, dense;
+  double kv_bytes = 0, dense_kv_bytes = 0;  // a token, in the model's precision
+  MemoryEstimate memory;                    // of a training step
+};
+
+// At the capacities in force once every schedule has ended.
+Figures figures_of(const Model& model, const Model& twin);
+
+Json to_json(const Figures& figures);
+
+std::string in_units(double value);  // "81.8 M"
+std::string in_bytes(double value);  // "1.9 GiB"
+
+}  // namespace pointwork::app

@@ -1,0 +1,154 @@
+// sample: continue prompts, streaming, and show where the depth went.
+
+#include <cmath>
+#include <cstdio>
+
+#include "apps/common.h"
+#include "apps/continuation.h"
+#include "pointwork/base/check.h"
+#include "pointwork/files/file.h"
+#include "pointwork/log/routing_text.h"
+#include "pointwork/log/terminal.h"
+
+namespace pointwork::app {
+namespace {
+
+struct Options {
+  std::string path, prompt, prompts_file, routing = "inference";
+  std::vector<std::string> stop;
+  GenerateOptions generate;
+  bool show_routing = false;
+};
+
+std::vector<std::string> read_prompts(const Options& options) {
+  if (options.prompts_file.empty()) return {options.prompt};
+  const std::string text = read_file(options.prompts_file);
+  std::vector<std::string> prompts;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    prompts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  check(!prompts.empty(), "--prompts ", options.prompts_file,
+        ": the file is empty, expected one prompt a line");
+  return prompts;
+}
+
+Json to_json(const Continuation& c) {
+  return {{"prompt", c.prompt},
+          {"text", c.text},
+          {"tokens", c.generation.tokens},
+          {"finish_reason", c.finish_reason},
+          {"routed_share", c.generation.routed_share}};
+}
+
+void print_routing(const Continuation& c, const Tokenizer& tokenizer) {
+  std::vector<TokenShare> tokens;
+  for (size_t i = 0; i < c.all_tokens.size(); ++i) {
+    // The last token was drawn but never run.
+    const double share = i < c.generation.depth.size() ? c.generation.depth[i] : NAN;
+    tokens.push_back({std::string(tokenizer.token_bytes(c.all_tokens[i])), share});
+  }
+  std::printf("%s\n", routing_text(tokens, use_colour(stdout)).c_str());
+}
+
+int run(Options options, const Common& common) {
+  options.generate.routing = options.routing == "training" ? Routing::training : Routing::inference;
+  if (common.seed >= 0) options.generate.seed = static_cast<uint64_t>(common.seed);
+  validate(options.generate.sampler);
+  const std::vector<std::string> prompts = read_prompts(options);
+  const Loaded loaded = load(options.path, common, /*needs_tokenizer=*/true);
+  const bool streams = !common.json && !options.show_routing && prompts.size() == 1;
+
+  ContinueOptions how{.generate = options.generate, .stop = options.stop};
+  how.generate.step = loaded.checkpoint.step;
+  if (streams) {
+    std::fputs(prompts[0].c_str(), stdout);
+    how.on_text = [](size_t, const std::string& text) {
+      std::fputs(text.c_str(), stdout);
+      std::fflush(stdout);
+    };
+  }
+  const std::vector<Continuation> all =
+      continue_prompts(*loaded.model, *loaded.tokenizer, prompts, how);
+  if (common.json) {
+    Json samples = Json::array();
+    for (const Continuation& one : all) samples.push_back(to_json(one));
+    print_json(samples.size() == 1 ? samples[0] : Json{{"samples", samples}});
+    return 0;
+  }
+  if (streams) std::fputs("\n", stdout);
+  for (size_t i = 0; i < all.size() && !streams; ++i) {
+    if (all.size() > 1) std::printf("%s[%zu]\n", i ? "\n" : "", i + 1);
+    if (options.show_routing)
+      print_routing(all[i], *loaded.tokenizer);
+    else
+      std::printf("%s%s\n", all[i].prompt.c_str(), all[i].text.c_str());
+  }
+  if (common.quiet) return 0;
+  for (const Continuation& one : all) {
+    if (one.generation.finish == Finish::context) {
+      note(concat("stopped at the trained length of ",
+                  loaded.checkpoint.config.model.max_position_embeddings,
+                  " tokens: there are no learned positions beyond it"));
+    } else if (one.past_trained_length) {
+      note(concat("went past the trained length of ",
+                  loaded.checkpoint.config.model.max_position_embeddings,
+                  " tokens; rotary positions go on, but nothing was learned about them"));
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+Run add_sample(CLI::App& command, Common& common) {
+  const auto o = std::make_shared<Options>();
+  SamplerOptions& s = o->generate.sampler;
+  command
+      .add_option("CHECKPOINT_OR_RUN", o->path,
+                  "a checkpoint, or a run (its newest valid checkpoint)")
+      ->required();
+  auto* prompt =
+      command.add_option("--prompt", o->prompt, "text to continue; empty: a new document");
+  command
+      .add_option("--prompts", o->prompts_file,
+                  "a file with one prompt a line, continued as one batch")
+      ->excludes(prompt);
+  command
+      .add_option("--max-new-tokens", o->generate.max_new_tokens, "tokens a continuation, at most")
+      ->capture_default_str();
+  command.add_option("--temperature", s.temperature, "0: always the most likely token")
+      ->capture_default_str();
+  command.add_option("--top-k", s.top_k, "only the k most likely tokens; 0: all")
+      ->capture_default_str();
+  command
+      .add_option("--top-p", s.top_p, "the fewest most likely tokens that hold this probability")
+      ->capture_default_str();
+  command
+      .add_option("--min-p", s.min_p, "only tokens of at least this times the highest probability")
+      ->capture_default_str();
+  command
+      .add_option("--repetition-penalty", s.repetition_penalty,
+                  "divides the logits of tokens that were there; 1: none")
+      ->capture_default_str();
+  command
+      .add_option("--stop", o->stop,
+                  "text that ends a continuation and is not part of it; may be given several times")
+      ->allow_extra_args(false);
+  command
+      .add_option("--routing", o->routing,
+                  "inference (causal) or training (top-k over the sequence so far)")
+      ->check(CLI::IsMember({"inference", "training"}));
+  command.add_flag("--show-routing", o->show_routing,
+                   "colour each token by the share of routed blocks it took");
+  command.footer(
+      "--seed N makes it repeatable: row r of --prompts draws from seed N + r.\n"
+      "Examples:\n"
+      "  pointwork sample runs/quickstart-mod --prompt \"In the beginning\" --temperature 0.8\n"
+      "  pointwork sample runs/quickstart-mod --prompt \"And he said\" --max-new-tokens 60 "
+      "--show-routing");
+  return [=, &common] { return run(*o, common); };
+}
+
+}  // namespace pointwork::app

@@ -1,0 +1,123 @@
+#include <cctype>
+
+#include "pointwork/config/config.h"
+#include "pointwork/config/walk.h"
+
+namespace pointwork {
+namespace {
+
+constexpr const char* kIntroduction = R"(# Every key of a config
+
+<!-- Written by `pointwork config reference`; the help texts stand in src/pointwork/config. -->
+
+A config is a TOML file that says what a model is and how it is trained. This one is whole: all that it leaves out has the defaults below.
+
+```toml
+[model]
+hidden_size = 256
+num_hidden_layers = 8
+layers = ["dense", "mod"]          # in turn, until there are 8
+
+[branch.attention]
+kind = "attention"
+num_attention_heads = 4
+
+[branch.mlp]
+kind = "mlp"
+
+[branch.dense]                     # one block of a transformer
+kind = "chain"
+of = ["attention", "mlp"]
+
+[branch.mod]                       # the same, run on an eighth of the tokens
+kind = "routed"
+of = "dense"
+route = { capacity = 0.125 }
+
+[train]
+steps = 1000
+```
+
+**On the command line** each key is `--section.key=VALUE`: `--train.steps=200`, `--branch.mod.route.capacity=0.25`, `--model.layers='["dense"]'`.
+Text needs no quotes of TOML's own. The command line goes before the file, the file before the default. A list or a table given whole replaces the
+file's; a budget (`train.steps`, `train.tokens` or `train.flops`) replaces the file's budget, whichever it was.
+
+**To look at a config**: `pointwork config check FILE` lists all that is wrong with it, and what is probably not meant; `pointwork config show FILE`
+prints every key with its value; `pointwork config explain FILE branch.mod.route` says what a section's keys mean and what they are there.
+
+Whole numbers may be written as `2e4`. A misspelt key is an error, never ignored.
+
+)";
+
+constexpr const char* kBranches = R"(## `[branch.NAME]`: the grammar
+
+A transformer is a residual stream x, and branches add to it. Each `[branch.NAME]` is one sentence about a branch; `kind` says which, and sentences name one
+another. The names are yours (letters, digits, `_` and `-`); `model.layers` says which of them are the layers. A name that is used twice makes weights twice;
+only `repeat` shares them.
+
+)";
+
+std::string cell(const std::string& text) {
+  std::string safe;
+  for (const char c : text) safe += c == '|' ? std::string("\\|") : std::string(1, c);
+  return safe;
+}
+
+std::string sentence(std::string_view help) {
+  std::string text(help);
+  text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  return text + ".\n\n";
+}
+
+// One struct's keys as a table; what is nested has dotted names.
+template <HasFields T>
+std::string table_of() {
+  std::string text = "| key | value | default | meaning |\n|---|---|---|---|\n";
+  for (const KeyFacts& key : keys_of(T{})) {
+    std::string value = key.type;
+    if (!key.unit.empty() && key.unit != key.type) value += ", in " + key.unit;
+    if (!key.range.empty()) value += ", " + key.range;
+    text += "| `" + key.path + "` | " + cell(value) + " | " +
+            (key.required ? "required" : "`" + cell(key.value) + "`") + " | " + cell(key.help) +
+            " |\n";
+  }
+  return text + "\n";
+}
+
+// The sections of Config in their order.
+struct Sections {
+  std::string text = kIntroduction;
+
+  template <HasFields T>
+  void operator()(const char* name, const T&, const Field& facts) {
+    text += concat("## `[", name, "]`\n\n", sentence(facts.help)) + table_of<T>();
+  }
+  void operator()(const char*, const std::map<std::string, BranchConfig>&, const Field&) {
+    text += kBranches;
+    kinds<0>();
+  }
+
+ private:
+  template <size_t I>
+  void kinds() {
+    using Forms = decltype(BranchConfig::form);
+    if constexpr (I < std::variant_size_v<Forms>) {
+      text += concat("### `kind = \"", BranchConfig::kinds[I], "\"`\n\n",
+                     sentence(BranchConfig::abouts[I]));
+      text += table_of<std::variant_alternative_t<I, Forms>>();
+      kinds<I + 1>();
+    }
+  }
+};
+
+}  // namespace
+
+std::string config_reference() {
+  Sections sections;
+  const Config config;
+  Config::fields(config, sections);
+  while (sections.text.ends_with("\n\n")) sections.text.pop_back();
+  return sections.text;
+}
+
+}  // namespace pointwork

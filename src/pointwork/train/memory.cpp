@@ -1,0 +1,46 @@
+#include "pointwork/train/memory.h"
+
+#include <algorithm>
+
+#include "pointwork/ops/cross_entropy.h"
+
+namespace pointwork {
+namespace {
+
+// What LibTorch, its thread pool and its libraries take before the first tensor.
+constexpr double kLibraryBytes = 150e6;
+
+}  // namespace
+
+MemoryEstimate training_memory(const Model& model) {
+  const Config& config = model.config();
+  const bool half = config.train.precision == Precision::bfloat16;
+  const double element = half ? 2 : 4;
+  const double parameters = static_cast<double>(model.parameter_count());
+  const double rows = static_cast<double>(config.train.batch_size * config.train.sequence_length);
+  const double size = static_cast<double>(config.model.hidden_size);
+  const double vocab = static_cast<double>(config.model.vocab_size);
+
+  MemoryEstimate estimate;
+  estimate.weights = parameters * element;
+  // Two moments, with bfloat16 a master; gradients once in the model's precision, once in float32
+  // where that differs or they are summed up.
+  const bool copies = half || config.train.gradient_accumulation_steps > 1;
+  const double gradients = parameters * (element + (copies ? 4 : 0));
+  estimate.optimizer = parameters * (half ? 12 : 8);
+
+  Extent extent{.rows = std::vector<double>(static_cast<size_t>(config.train.batch_size),
+                                            static_cast<double>(config.train.sequence_length))};
+  double kept = 2 * rows * size * element;  // the embedded rows, and the final norm's
+  if (model.position.defined()) kept += 2 * rows * size * element;
+  for (const BranchPtr& layer : model.layers()) kept += layer->kept_bytes(extent, element);
+  const double chunk =
+      std::min(static_cast<double>(CrossEntropyOptions{}.chunk_bytes), rows * vocab * element);
+  estimate.head = chunk + rows * size * element + vocab * size * (half ? 8 : 4);
+  // Gradients take the place of activations as the backward pass frees them.
+  estimate.activations = std::max(kept, gradients - estimate.head);
+  estimate.library = kLibraryBytes;
+  return estimate;
+}
+
+}  // namespace pointwork

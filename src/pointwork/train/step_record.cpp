@@ -1,0 +1,59 @@
+#include "pointwork/train/step_record.h"
+
+#include <cmath>
+
+namespace pointwork {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+// By name: causally, a block inside another that no row took was not there.
+double share_of(const std::vector<RouteStats>& layers, const std::string& name) {
+  for (const RouteStats& layer : layers) {
+    if (layer.name == name) return layer.selected_share;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Json to_json(const StepRecord& r) {
+  Json json = {{"step", r.step},
+               {"loss", number(r.loss)},
+               {"learning_rate", r.learning_rate},
+               {"grad_norm", number(r.grad_norm)},
+               {"predictor_grad_norm", number(r.predictor_grad_norm)},
+               {"skipped", r.skipped},
+               {"tokens", static_cast<int64_t>(r.tokens)},
+               {"flops", r.flops},
+               {"seconds", r.seconds},
+               {"tokens_per_second", r.tokens_per_second},
+               {"mfu", number(r.mfu)},
+               {"mfu_palm", number(r.mfu_palm)},
+               {"peak_memory_bytes", r.peak_memory_bytes}};
+  if (!r.inference || !r.training) return json;
+  const RouteStats& decision = r.training->decision;
+  json["validation_loss"] = number(r.inference->loss);
+  json["validation_loss_training"] = number(r.training->loss);
+  json["validation_bits_per_byte"] = number(r.inference->bits_per_byte);
+  json["routed_share"] = number(r.inference->routed_share);
+  json["agreement"] = number(decision.accuracy);
+  json["precision"] = number(decision.precision);
+  json["recall"] = number(decision.recall);
+  json["layers"] = Json::array();
+  for (const RouteStats& layer : r.training->layers) {
+    json["layers"].push_back({{"layer", layer.name},
+                              {"capacity", number(layer.selected_share)},
+                              {"routed_share", share_of(r.inference->layers, layer.name)},
+                              {"router_mean", number(layer.router_mean)},
+                              {"router_std", number(layer.router_std)},
+                              {"agreement", number(layer.accuracy)},
+                              {"precision", number(layer.precision)},
+                              {"recall", number(layer.recall)}});
+  }
+  return json;
+}
+
+}  // namespace pointwork

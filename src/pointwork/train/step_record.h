@@ -1,0 +1,27 @@
+#pragma once
+// One line of metrics.jsonl.
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "pointwork/train/evaluate.h"
+
+namespace pointwork {
+
+struct StepRecord {
+  int64_t step = 0, total_steps = 0;  // steps done, this one included
+  double loss = 0, learning_rate = 0, grad_norm = 0, predictor_grad_norm = 0;
+  bool skipped = false;
+  double tokens = 0, flops = 0;  // of the run so far
+  double seconds = 0;            // of training so far, evaluations and saving not counted
+  double tokens_per_second = 0;
+  double mfu = 0, mfu_palm = 0;  // causal attention at half, in full
+  int64_t peak_memory_bytes = 0;
+  double eta_seconds = 0;
+  std::optional<Evaluation> inference,
+      training;  // at evaluations; a dense model has one and the same
+};
+
+nlohmann::ordered_json to_json(const StepRecord& record);
+
+}  // namespace pointwork

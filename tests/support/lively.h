@@ -1,0 +1,255 @@
+#pragma once
+// Models whose routers decide both ways although nobody trained them, and what they do with a
+// ragged batch. Untrained weights of the usual scale would leave every decision to the prior.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <numeric>
+
+#include "pointwork/base/rng.h"
+#include "pointwork/model/model.h"
+#include "pointwork/nn/kv_cache.h"
+#include "pointwork/nn/routed.h"
+#include "pointwork/route/trace.h"
+#include "tests/support/models.h"
+
+namespace pointwork::test {
+
+using Tokens = std::vector<std::vector<int32_t>>;  // sequence by sequence
+
+// all_configs() and the project's own config files, shrunk to the same sizes.
+inline std::vector<NamedConfig> every_config() {
+  std::vector<NamedConfig> all = all_configs();
+  for (const auto& file : std::filesystem::directory_iterator(POINTWORK_SOURCE_DIR "/configs")) {
+    if (file.path().extension() != ".toml") continue;
+    std::string name = "file_" + file.path().stem().string();
+    std::replace(name.begin(), name.end(), '-', '_');
+    all.push_back({name, load_config(file.path(), {{"model.vocab_size", "61"},
+                                                   {"model.hidden_size", "32"},
+                                                   {"model.num_hidden_layers", "4"},
+                                                   {"model.max_position_embeddings", "24"},
+                                                   {"branch.attention.num_attention_heads", "4"},
+                                                   {"train.batch_size", "2"},
+                                                   {"train.sequence_length", "24"},
+                                                   {"train.steps", "10"}})});
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return all;
+}
+
+// For INSTANTIATE_TEST_SUITE_P: the config's name is the test's.
+inline std::string name_of(const ::testing::TestParamInfo<NamedConfig>& info) {
+  return info.param.name;
+}
+inline void PrintTo(const NamedConfig& one, std::ostream* out) { *out << one.name; }
+
+inline std::vector<std::shared_ptr<Router>> routers_of(const Model& model) {
+  std::vector<std::shared_ptr<Router>> all;
+  for (const auto& module : model.modules(false)) {
+    if (const auto* routed = dynamic_cast<const Routed*>(module.get()))
+      all.push_back(routed->router);
+  }
+  return all;
+}
+
+// Past the last step of every capacity schedule in the test configs.
+inline constexpr int64_t kSettled = 100;
+
+inline bool skips_rows(const Config& config, int64_t step = kSettled) {
+  const Model model(config);
+  for (const auto& router : routers_of(model)) {
+    if (router->capacity(step) < 1) return true;
+  }
+  return false;
+}
+
+// Weights of a scale at which logits and decisions vary; every bias, norm and threshold moved from
+// where it starts.
+inline std::shared_ptr<Model> lively_model(Config config, torch::Dtype dtype = torch::kFloat32,
+                                           uint64_t seed = 3) {
+  config.model.initializer_range = 0.25;
+  for (auto& [name, branch] : config.branch) {
+    if (auto* routed = std::get_if<RoutedConfig>(&branch.form))
+      routed->route.initializer_range = 0.25;
+  }
+  auto model = std::make_shared<Model>(config);
+  initialise(*model, seed);
+  const torch::NoGradGuard no_grad;
+  for (auto& item : model->named_parameters()) {
+    const bool constant =
+        item.value().dim() == 1 && item.key().find(".router.weight") == std::string::npos &&
+        item.key().find(".predictor.output") == std::string::npos;
+    if (!constant) continue;
+    const uint64_t key = stream_key(seed, "lively/" + item.key());
+    Tensor noise = torch::empty_like(item.value());
+    for (int64_t i = 0; i < noise.numel(); ++i)
+      noise.data_ptr<float>()[i] = static_cast<float>(0.1 * random_normal(key, i));
+    item.value().add_(noise);
+  }
+  for (const auto& router : routers_of(*model)) {
+    if (router->predictor) {
+      router->predictor->output.mul_(4);
+      router->predictor->output_bias.fill_(-0.1);
+    }
+    if (router->threshold.defined()) {
+      router->threshold[0].fill_(0.2);
+      router->threshold[1].fill_(1);
+    }
+  }
+  convert(*model, dtype, torch::kCPU);
+  return model;
+}
+
+inline std::vector<int32_t> random_tokens(int64_t count, uint64_t key, int64_t vocab = 61) {
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<int32_t>(random_below(vocab, stream_key(key, "tokens"), i)));
+  return ids;
+}
+
+struct Ragged {
+  Tensor token;  // int32 [T]
+  Rows rows;
+};
+
+// The tokens of each sequence that stand at begin[b] .. end[b], keyed 100, 101, …
+inline Ragged ragged(const Tokens& all, const std::vector<size_t>& begin,
+                     const std::vector<size_t>& end) {
+  std::vector<int32_t> token, position, sequence, start{0};
+  std::vector<int64_t> key;
+  for (size_t b = 0; b < all.size(); ++b) {
+    for (size_t i = begin[b]; i < end[b]; ++i) {
+      token.push_back(all[b][i]);
+      position.push_back(static_cast<int32_t>(i));
+      sequence.push_back(static_cast<int32_t>(b));
+    }
+    start.push_back(static_cast<int32_t>(token.size()));
+    key.push_back(100 + static_cast<int64_t>(b));
+  }
+  Ragged made{torch::tensor(token, torch::kInt32), {}};
+  made.rows.position = torch::tensor(position, torch::kInt32);
+  made.rows.sequence = torch::tensor(sequence, torch::kInt32);
+  made.rows.root = torch::arange(static_cast<int64_t>(token.size()), torch::kInt32);
+  made.rows.start = torch::tensor(start, torch::kInt32);
+  made.rows.key = torch::tensor(key, torch::kInt64);
+  return made;
+}
+
+inline Ragged ragged(const Tokens& all) {
+  std::vector<size_t> end;
+  for (const auto& one : all) end.push_back(one.size());
+  return ragged(all, std::vector<size_t>(all.size(), 0), end);
+}
+
+// Sequences of one length, as training gives them.
+inline Ragged uniform(const Tokens& all) {
+  Ragged made = ragged(all);
+  made.rows.each = static_cast<int64_t>(all[0].size());
+  return made;
+}
+
+// What a forward pass gave.
+struct Seen {
+  Tensor logits;  // [T, V], in the model's own type
+  std::vector<Route> routes;
+  std::vector<LayerTrace> layers;
+};
+
+inline Seen look(Model& model, const Ragged& batch, Routing routing, KvCache* cache = nullptr,
+                 int64_t step = kSettled) {
+  const torch::NoGradGuard no_grad;
+  Context ctx{.rows = batch.rows, .routing = routing, .step = step, .seed = 5, .cache = cache};
+  ModelOutput out = model.forward(batch.token, ctx);
+  Seen seen{at::mm(out.hidden, model.head().t()), std::move(out.routes), {}};
+  seen.layers = trace_routes(seen.routes, batch.token.size(0));
+  return seen;
+}
+
+// How far two orders of the same sums may lie apart: c · √n · eps for the longest sum (n = 128, the
+// mlp's), c = 4 as in tests/kernels/tolerance.h, in each of at most 12 blocks one after another,
+// relative to the largest value.
+inline double tolerance_of(const Tensor& values) {
+  const double eps = values.scalar_type() == torch::kFloat64
+                         ? std::numeric_limits<double>::epsilon()
+                         : std::numeric_limits<float>::epsilon();
+  return 4 * std::sqrt(128.0) * eps * 12 * values.abs().max().item<double>();
+}
+
+// Rows of the reference before which a decision lay so near its threshold that another order of
+// sums may turn it: true from there on within its sequence, since later rows see the earlier ones.
+struct Doubts {
+  std::vector<uint8_t> row;
+  int64_t near = 0, decisions = 0;
+  int64_t entered = 0;
+};
+
+inline Doubts doubts_of(const Seen& seen, const Rows& rows) {
+  Doubts doubts{std::vector<uint8_t>(static_cast<size_t>(rows.count())), 0, 0, 0};
+  for (size_t i = 0; i < seen.layers.size(); ++i) {
+    const LayerTrace& layer = seen.layers[i];
+    const Tensor& decision = seen.routes[i].decision;
+    if (layer.capacity >= 1 || !decision.defined() || decision.numel() == 0) continue;
+    const double tolerance = tolerance_of(decision);
+    for (size_t t = 0; t < layer.reached.size(); ++t) {
+      doubts.decisions += layer.reached[t];
+      doubts.entered += layer.entered[t];
+      if (!layer.reached[t] || std::abs(layer.decision[t]) > tolerance) continue;
+      ++doubts.near;
+      doubts.row[t] = 1;
+    }
+  }
+  const int32_t* of = rows.sequence.data_ptr<int32_t>();
+  for (size_t t = 1; t < doubts.row.size(); ++t) {
+    if (of[t] == of[t - 1] && doubts.row[t - 1]) doubts.row[t] = 1;
+  }
+  return doubts;
+}
+
+// Few decisions were near their threshold, and both kinds were taken.
+inline void expect_decided(const Doubts& doubts, bool skips) {
+  EXPECT_LE(doubts.near, doubts.decisions / 1000) << "of " << doubts.decisions;
+  if (!skips) return;
+  EXPECT_GT(doubts.entered, 0);
+  EXPECT_LT(doubts.entered, doubts.decisions);
+}
+
+// The trace of a layer by name; null where no row came that far in this pass.
+inline const LayerTrace* layer_named(const Seen& seen, const std::string& name) {
+  for (const LayerTrace& layer : seen.layers) {
+    if (layer.name == name) return &layer;
+  }
+  return nullptr;
+}
+
+// Row at[i] of a run did what row of[i] of the reference did.
+inline void expect_same(const std::string& what, const Seen& got, const std::vector<int64_t>& at,
+                        const Seen& want, const std::vector<int64_t>& of, const Doubts& doubts) {
+  for (const LayerTrace& layer : got.layers)
+    ASSERT_TRUE(layer_named(want, layer.name)) << what << ", " << layer.name;
+  const double tolerance = tolerance_of(want.logits);
+  const Tensor gap = (got.logits.index_select(0, torch::tensor(at)) -
+                      want.logits.index_select(0, torch::tensor(of)))
+                         .abs()
+                         .amax(1)
+                         .to(torch::kFloat64)
+                         .contiguous();
+  for (size_t i = 0; i < at.size(); ++i) {
+    const auto g = static_cast<size_t>(at[i]), w = static_cast<size_t>(of[i]);
+    if (doubts.row[w]) continue;
+    for (const LayerTrace& layer : want.layers) {
+      const LayerTrace* other = layer_named(got, layer.name);
+      ASSERT_EQ(other && other->reached[g], layer.reached[w]) << what << ", row " << w;
+      ASSERT_EQ(other && other->entered[g], layer.entered[w])
+          << what << ", row " << w << ", " << layer.name << ", decision " << layer.decision[w];
+    }
+    ASSERT_LE(gap.data_ptr<double>()[i], tolerance) << what << ", row " << w;
+  }
+}
+
+}  // namespace pointwork::test
