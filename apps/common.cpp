@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "pointwork/base/check.h"
+#include "pointwork/base/printable.h"
 
 namespace pointwork::app {
 
@@ -26,7 +27,19 @@ void print_json(const Json& document) {
               document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
-void note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
+void note(const std::string& text) {
+  std::fflush(stdout);  // what was said before stands before it
+  std::fprintf(stderr, "%s\n", text.c_str());
+}
+
+void add_routing(CLI::App& command, std::string& routing) {
+  command
+      .add_option("--routing", routing,
+                  "inference: causal, what a served model does; training: top-k over the sequence")
+      ->type_name("inference|training")
+      ->check(one_of({"inference", "training"}))
+      ->capture_default_str();
+}
 
 Loaded load(const std::string& path, const Common& common, bool needs_tokenizer) {
   const torch::Device device = choose_device(common);
@@ -46,6 +59,34 @@ Loaded load(const std::string& path, const Common& common, bool needs_tokenizer)
         loaded.checkpoint.folder.string(), " has no tokenizer.json");
   loaded.model = load_model(loaded.checkpoint, device, dtype);
   return loaded;
+}
+
+void check_out_file(const std::string& out, bool force) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_status there = fs::status(out, error);
+  check(!fs::is_directory(there), out, " is a folder, expected a file to write");
+  check(!fs::exists(there) || fs::is_regular_file(there), out,
+        " is no regular file, expected a file to write");
+  check(force || !fs::exists(there), out, " exists already (--force replaces it)");
+  const fs::path folder = fs::absolute(out, error).parent_path();
+  check(fs::is_directory(folder, error), "cannot write ", out, ": there is no folder ",
+        fs::path(out).has_parent_path() ? fs::path(out).parent_path().string() : folder.string());
+}
+
+Json failure_of(const std::string& verb, const std::string& subject,
+                const std::vector<std::string>& problems) {
+  const size_t more = problems.size() - 1;
+  const std::string message = concat(subject, ": ", problems.front(),
+                                     more ? concat(" (and ", more, " more)") : std::string());
+  return {{"verb", verb}, {"message", printable(message, 2000)}};
+}
+
+int report_problems(const Json& failure) {
+  std::fflush(stdout);
+  note(concat("pointwork ", failure["verb"].get<std::string>(),
+              ": error: ", failure["message"].get<std::string>()));
+  return 1;
 }
 
 Json to_json_value(double number) { return std::isfinite(number) ? Json(number) : Json(nullptr); }

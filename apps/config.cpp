@@ -26,14 +26,16 @@ int check_config(const Options& options, const Common& common) {
     found = error.problems;
   }
   if (common.json) {
-    print_json({{"valid", found.empty()}, {"problems", found}, {"remarks", doubtful}});
+    Json json = {{"valid", found.empty()}, {"problems", found}, {"remarks", doubtful}};
+    if (!found.empty()) json["error"] = failure_of("config", options.file, found);
+    print_json(json);
   } else {
     for (const std::string& problem : found) std::printf("%s\n", problem.c_str());
     if (found.empty()) std::printf("%s: no problem found\n", options.file.c_str());
     for (const std::string& remark : doubtful)
       std::printf("perhaps not meant: %s\n", remark.c_str());
   }
-  return found.empty() ? 0 : 1;
+  return found.empty() ? 0 : report_problems(failure_of("config", options.file, found));
 }
 
 int explain_key(const Options& options, const Common& common) {

@@ -44,13 +44,18 @@ class Writer {
   bool stopped_ = false;
 };
 
-std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt,
-                                   size_t row, size_t rows) {
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const ModelConfig& model,
+                                   const std::string& prompt, const std::string& name) {
   const size_t bad = first_invalid(prompt);
-  check(bad == prompt.size(), rows > 1 ? concat("prompt ", row + 1) : "the prompt",
+  check(bad == prompt.size(), name,
         " must be UTF-8 text without NUL, found another byte at offset ", bad);
   std::vector<int32_t> ids = tokenizer.encode(prompt);
   if (ids.empty()) ids.push_back(tokenizer.end_of_text());
+  const auto length = static_cast<int64_t>(ids.size());
+  check(model.position_embedding != PositionEmbedding::learned ||
+            length <= model.max_position_embeddings,
+        name, " has ", length, " tokens, but the model's learned positions end at ",
+        model.max_position_embeddings);
   return ids;
 }
 
@@ -65,7 +70,8 @@ std::vector<Continuation> continue_prompts(Model& model, const Tokenizer& tokeni
   std::vector<Writer> writers;
   std::vector<Continuation> all(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) {
-    ids.push_back(encode_prompt(tokenizer, prompts[i], i, prompts.size()));
+    ids.push_back(encode_prompt(tokenizer, model.config().model, prompts[i],
+                                prompts.size() > 1 ? concat("prompt ", i + 1) : "the prompt"));
     writers.emplace_back(tokenizer, options.stop);
     all[i].prompt = prompts[i];
   }

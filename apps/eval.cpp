@@ -124,25 +124,29 @@ Run add_eval(CLI::App& command, Common& common) {
   command
       .add_option("--data", o->data,
                   "a data set made by `pointwork prepare` with the same tokenizer")
+      ->type_name("DIR")
       ->required();
-  command
-      .add_option(
-          "--routing", o->routing,
-          "inference (causal: what a served model does) or training (top-k over the sequence)")
-      ->check(CLI::IsMember({"inference", "training"}));
-  command.add_option("--split", o->split, "validation or train")
-      ->check(CLI::IsMember({"validation", "train"}));
+  add_routing(command, o->routing);
+  command.add_option("--split", o->split, "which part of the data set to read")
+      ->type_name("validation|train")
+      ->check(one_of({"validation", "train"}))
+      ->capture_default_str();
   command.add_option("--sequences", o->sequences, "sequences read, from the first; 0: all")
-      ->check(CLI::Range(int64_t{0}, INT64_MAX));
-  command.add_option("--length", o->length, "tokens a sequence; default: that of training")
-      ->check(CLI::Range(1, 1 << 24));
+      ->type_name("N")
+      ->check(whole_number(0))
+      ->capture_default_str();
+  command.add_option("--length", o->length, "tokens a sequence (default: that of training)")
+      ->type_name("N")
+      ->check(whole_number(1, 1 << 24));
   command.add_option("--batch", o->batch, "sequences a batch")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 16));
+      ->type_name("N")
+      ->check(whole_number(1, 1 << 16))
+      ->capture_default_str();
   command.footer(
       "Examples:\n"
-      "  pointwork eval runs/quickstart-mod --data data/quickstart\n"
-      "  pointwork eval runs/quickstart-mod --data data/quickstart --routing training --json");
+      "  pointwork eval quickstart/bible/mod --data quickstart/bible/data\n"
+      "  pointwork eval quickstart/bible/mod --data quickstart/bible/data --routing training "
+      "--json");
   return [=, &common] { return run(*o, common); };
 }
 

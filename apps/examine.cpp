@@ -4,6 +4,7 @@
 
 #include "pointwork/base/check.h"
 #include "pointwork/data/describe.h"
+#include "pointwork/files/file.h"
 #include "pointwork/files/manifest.h"
 #include "pointwork/files/safetensors.h"
 #include "pointwork/files/steps.h"
@@ -53,6 +54,34 @@ Examination examine_checkpoint(const fs::path& folder) {
     found.facts["tensors"] = tensors_of(SafetensorsFile(folder / "model.safetensors"));
   });
   return found;
+}
+
+// What `convert` reads; only its weights can be checked, against what their header says.
+Examination examine_hugging_face(const fs::path& folder) {
+  Examination found{.kind = "Hugging Face folder"};
+  gather(found, [&] {
+    Json config;
+    try {
+      config = Json::parse(read_file(folder / "config.json"));
+    } catch (const nlohmann::json::exception&) {
+      fail("config.json is not JSON");
+    }
+    check(config.is_object(), "config.json is not an object");
+    for (const char* key : {"model_type", "vocab_size", "hidden_size", "num_hidden_layers"}) {
+      if (config.contains(key)) found.facts[key] = config[key];
+    }
+  });
+  if (fs::exists(folder / "model.safetensors"))
+    gather(found, [&] {
+      found.facts["tensors"] = tensors_of(SafetensorsFile(folder / "model.safetensors"));
+    });
+  return found;
+}
+
+bool is_hugging_face(const fs::path& folder) {
+  if (fs::exists(folder / kManifestFile) || !fs::exists(folder / "config.json")) return false;
+  const Json config = Json::parse(read_file(folder / "config.json"), nullptr, false);
+  return !config.is_object() || config.value("model_type", Json()) != "pointwork";
 }
 
 Examination examine_run(const fs::path& folder) {
@@ -108,9 +137,11 @@ Examination examine(const fs::path& path) {
   std::error_code error;
   check(fs::exists(path, error), path.string(), ": no such file or folder");
   if (fs::is_directory(path)) {
-    if (fs::exists(path / kManifestFile) || fs::exists(path / "model.safetensors"))
-      return examine_checkpoint(path);
-    if (fs::exists(path / "checkpoints")) return examine_run(path);
+    if (fs::is_directory(path / "checkpoints")) return examine_run(path);
+    if (is_hugging_face(path)) return examine_hugging_face(path);
+    for (const char* part : {kManifestFile, "model.safetensors", "pointwork.toml"}) {
+      if (fs::exists(path / part)) return examine_checkpoint(path);
+    }
     if (fs::exists(path / "dataset.json")) return examine_dataset(path);
     if (fs::exists(path / "tokenizer.json")) return examine_tokenizer(path);
     fail(path.string(), ": neither a run, a checkpoint, a data set nor a tokenizer");

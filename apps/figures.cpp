@@ -1,9 +1,12 @@
 #include "apps/figures.h"
 
+#include <cmath>
 #include <cstdio>
 
 namespace pointwork::app {
 namespace {
+
+int64_t whole(double count) { return std::llround(count); }
 
 Json phases(const PhaseFlops& flops) {
   return {{"forward", flops.forward}, {"train", flops.train}, {"decode", flops.decode}};
@@ -38,21 +41,34 @@ Figures figures_of(const Model& model, const Model& twin) {
 }
 
 Json to_json(const Figures& f) {
-  return {{"sequence_length", f.length},
-          {"parameters", f.routed.parameters},
-          {"active_parameters", f.routed.active_parameters},
-          {"flops_per_token", phases(f.routed.expected)},
-          {"dense_flops_per_token", phases(f.dense.expected)},
-          {"bound", phases(f.routed.bound)},
-          {"kv_bytes_per_token", f.kv_bytes},
-          {"dense_kv_bytes_per_token", f.dense_kv_bytes},
-          {"memory_bytes", f.memory.total()},
-          {"memory_parts",
-           {{"weights", f.memory.weights},
-            {"optimizer", f.memory.optimizer},
-            {"activations", f.memory.activations},
-            {"head", f.memory.head},
-            {"library", f.memory.library}}}};
+  Json json = {{"sequence_length", f.length},
+               {"parameters", whole(f.routed.parameters)},
+               {"active_parameters", whole(f.routed.active_parameters)},
+               {"flops_per_token", phases(f.routed.expected)},
+               {"dense_flops_per_token", phases(f.dense.expected)},
+               {"bound", phases(f.routed.bound)},
+               {"kv_bytes_per_token", f.kv_bytes},
+               {"dense_kv_bytes_per_token", f.dense_kv_bytes},
+               {"memory_bytes", whole(f.memory.total())},
+               {"memory_parts",
+                {{"weights", whole(f.memory.weights)},
+                 {"optimizer", whole(f.memory.optimizer)},
+                 {"activations", whole(f.memory.activations)},
+                 {"head", whole(f.memory.head)},
+                 {"library", whole(f.memory.library)}}}};
+  if (f.measured) json["measured"] = phases(*f.measured);
+  return json;
+}
+
+Json parts_json(const FlopParts& parts, double scale) {
+  Json all = Json::array();
+  for (const FlopPart& part : parts) {
+    all.push_back({{"name", part.name},
+                   {"flops", part.flops * scale},
+                   {"parameters", whole(part.parameters)},
+                   {"active_parameters", part.active}});
+  }
+  return all;
 }
 
 std::string in_units(double value) {

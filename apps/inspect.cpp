@@ -1,5 +1,6 @@
 // inspect and verify: what a path is, and whether it is whole.
 
+#include <algorithm>
 #include <cstdio>
 
 #include "apps/common.h"
@@ -9,8 +10,38 @@
 namespace pointwork::app {
 namespace {
 
+constexpr size_t kTensorsShown = 12;
+
+void print_tensors(const Json& tensors, int depth) {
+  std::printf("%*s%-24s %zu\n", 2 * depth, "", "tensors", tensors.size());
+  for (size_t i = 0; i < std::min(tensors.size(), kTensorsShown); ++i)
+    std::printf("%*s%-48s %-5s %s\n", 2 * depth + 2, "",
+                tensors[i]["name"].get<std::string>().c_str(),
+                tensors[i]["dtype"].get<std::string>().c_str(), tensors[i]["shape"].dump().c_str());
+  if (tensors.size() > kTensorsShown)
+    std::printf("%*s... and %zu more (--json lists all)\n", 2 * depth + 2, "",
+                tensors.size() - kTensorsShown);
+}
+
+// A config has a hundred keys; `config show` is there to print them.
+void print_config(const Json& config, int depth) {
+  const Json& model = config["model"];
+  std::string layers;
+  for (const char* part : {"first", "repeat", "last"}) {
+    for (const Json& one : model["layers"][part])
+      layers += (layers.empty() ? "" : ", ") + one.get<std::string>();
+  }
+  std::printf("%*s%-24s %s layers of width %s (%s), vocabulary %s\n", 2 * depth, "", "model",
+              model["num_hidden_layers"].dump().c_str(), model["hidden_size"].dump().c_str(),
+              layers.c_str(), model["vocab_size"].dump().c_str());
+}
+
 void print_value(const std::string& name, const Json& value, int depth) {
-  if (value.is_object()) {
+  if (name == "tensors") {
+    print_tensors(value, depth);
+  } else if (name == "config") {
+    print_config(value, depth);
+  } else if (value.is_object()) {
     std::printf("%*s%s\n", 2 * depth, "", name.c_str());
     for (const auto& [key, inner] : value.items()) print_value(key, inner, depth + 1);
   } else if (value.is_array() && value.size() > 8) {
@@ -26,7 +57,7 @@ int answer(const std::string& verb, const std::string& path, const Common& commo
   const bool valid = found.problems.empty();
   if (common.json) {
     Json json = {{"kind", found.kind}, {"valid", valid}, {"problems", found.problems}};
-    if (!valid) json["error"] = {{"verb", verb}, {"message", path + ": " + found.problems.front()}};
+    if (!valid) json["error"] = failure_of(verb, path, found.problems);
     for (const auto& [key, value] : found.facts.items()) json[key] = value;
     print_json(json);
   } else {
@@ -37,12 +68,7 @@ int answer(const std::string& verb, const std::string& path, const Common& commo
       for (const auto& [key, value] : found.facts.items()) print_value(key, value, 1);
     }
   }
-  if (valid) return 0;
-  const size_t more = found.problems.size() - 1;
-  std::fprintf(stderr, "pointwork %s: error: %s: %s%s\n", verb.c_str(), path.c_str(),
-               found.problems.front().c_str(),
-               more ? concat(" (and ", more, " more)").c_str() : "");
-  return 1;
+  return valid ? 0 : report_problems(failure_of(verb, path, found.problems));
 }
 
 }  // namespace
@@ -55,8 +81,8 @@ Run add_inspect(CLI::App& command, Common& common) {
       ->required();
   command.footer(
       "Examples:\n"
-      "  pointwork inspect runs/quickstart-mod\n"
-      "  pointwork inspect data/quickstart --json");
+      "  pointwork inspect quickstart/bible/mod\n"
+      "  pointwork inspect quickstart/bible/data --json");
   return [=, &common] { return answer("inspect", *path, common, true); };
 }
 
@@ -69,8 +95,8 @@ Run add_verify(CLI::App& command, Common& common) {
   command.footer(
       "Hashes guard against damage, not against tampering. Status 1 if anything is wrong.\n"
       "Examples:\n"
-      "  pointwork verify runs/quickstart-mod/checkpoints/step-300\n"
-      "  pointwork verify data/quickstart --json");
+      "  pointwork verify quickstart/bible/mod\n"
+      "  pointwork verify quickstart/bible/data --json");
   return [=, &common] { return answer("verify", *path, common, false); };
 }
 

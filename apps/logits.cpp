@@ -1,5 +1,7 @@
 // logits: every logit and every route of given token ids, for parity checks and the curious.
 
+#include <unistd.h>
+
 #include <cmath>
 #include <cstdio>
 
@@ -60,9 +62,21 @@ void add_routes(const std::vector<Route>& routes, int64_t batch, int64_t length,
   }
 }
 
+// A temporary beside it, then a rename: the file appears whole or not at all.
+void write_tensors(const std::string& out, const TensorMap& tensors) {
+  const std::filesystem::path temporary = concat(out, ".tmp-", getpid());
+  try {
+    save_tensors(temporary, tensors);
+    std::filesystem::rename(temporary, out);
+  } catch (...) {
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
+    throw;
+  }
+}
+
 int run(const Options& options, const Common& common) {
-  check(options.force || !std::filesystem::exists(options.out), options.out,
-        " exists already (--force replaces it)");
+  check_out_file(options.out, options.force);
   const Loaded loaded = load(options.path, common, false);
   const ModelConfig& config = loaded.checkpoint.config.model;
   const auto rows = read_ids(options.ids, config.vocab_size);
@@ -86,11 +100,7 @@ int run(const Options& options, const Common& common) {
   TensorMap tensors{
       {"logits", loaded.model->logits(out.hidden).view({batch, length, config.vocab_size})}};
   add_routes(out.routes, batch, length, tensors);
-  // A temporary beside it, then a rename: the file appears whole or not at all.
-  const std::filesystem::path temporary = options.out + ".tmp";
-  std::filesystem::remove(temporary);
-  save_tensors(temporary, tensors);
-  std::filesystem::rename(temporary, options.out);
+  write_tensors(options.out, tensors);
   if (common.json) {
     Json names = Json::array();
     for (const auto& [name, tensor] : tensors)
@@ -112,22 +122,22 @@ Run add_logits(CLI::App& command, Common& common) {
   command
       .add_option("--ids", o->ids,
                   "a JSON file of token ids, [[1, 2, …], …], all sequences of one length")
+      ->type_name("FILE.json")
       ->required();
   command
       .add_option("--out", o->out,
                   "a .safetensors file: logits [B, S, V] float32, routes.LAYER.{entered, weight, "
                   "decision} [B, S]")
+      ->type_name("FILE.safetensors")
       ->required();
-  command
-      .add_option("--routing", o->routing,
-                  "inference (causal) or training (top-k over the sequence)")
-      ->check(CLI::IsMember({"inference", "training"}));
+  add_routing(command, o->routing);
   command.add_flag("--force", o->force, "replace --out if it exists");
   command.footer(
       "Examples:\n"
-      "  pointwork logits runs/quickstart-mod --ids ids.json --out logits.safetensors\n"
-      "  pointwork logits runs/quickstart-mod --ids ids.json --out training.safetensors --routing "
-      "training");
+      "  echo '[[1, 2, 3]]' > ids.json; pointwork logits quickstart/bible/mod --ids ids.json --out "
+      "logits.safetensors\n"
+      "  echo '[[1, 2, 3]]' > ids.json; pointwork logits quickstart/bible/mod --ids ids.json --out "
+      "training.safetensors --routing training");
   return [=, &common] { return run(*o, common); };
 }
 

@@ -3,16 +3,22 @@
 
 #include <c10/util/Exception.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <new>
 #include <nlohmann/json.hpp>
 
+#include "apps/command_line.h"
+#include "apps/help.h"
 #include "apps/verb.h"
 #include "pointwork/base/check.h"
-#include "pointwork/base/nearest.h"
+#include "pointwork/base/printable.h"
 
 namespace {
 
@@ -46,68 +52,58 @@ constexpr Verb kVerbs[] = {
 };
 
 void add_common(CLI::App& command, Common& common) {
-  command.add_flag("--json", common.json,
-                   "one JSON document on standard output, nothing else there");
-  command.add_flag("--quiet", common.quiet, "no progress");
-  command.add_option("--device", common.device, "cpu, cuda or auto")
-      ->check(CLI::IsMember({"cpu", "cuda", "auto"}));
-  command.add_option("--threads", common.threads, "threads; 0: all cores")
-      ->check(CLI::Range(0, 4096));
+  const std::string group = "Options of every verb";
+  command
+      .add_flag("--json", common.json,
+                "one JSON document (train: one a step) on standard output, nothing else there")
+      ->group(group);
+  command.add_flag("--quiet", common.quiet, "no progress and no notes")->group(group);
+  command.add_option("--device", common.device, "where to compute; auto: on a GPU if there is one")
+      ->type_name("cpu|cuda|auto")
+      ->check(one_of({"cpu", "cuda", "auto"}))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--threads", common.threads, "threads that compute; 0: one a core")
+      ->type_name("N")
+      ->check(whole_number(0, 4096))
+      ->capture_default_str()
+      ->group(group);
   command
       .add_option("--seed", common.seed,
-                  "of everything drawn at random; default: the configuration's")
-      ->check(CLI::Range(int64_t{0}, INT64_MAX));
+                  "of all that is drawn (default: the configuration's, else 1)")
+      ->type_name("N")
+      ->check(whole_number(0))
+      ->group(group);
   command
       .add_option("--precision", common.precision,
-                  "float32 or bfloat16; default: the configuration's")
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
+                  "what to compute in (default: the configuration's or checkpoint's)")
+      ->type_name("float32|bfloat16")
+      ->check(one_of({"float32", "bfloat16"}))
+      ->group(group);
+  command.set_help_flag("-h,--help", "say this, and do nothing")->group(group);
 }
 
-std::string one_line(std::string text) {
-  for (char& c : text) {
-    if (c == '\n' || c == '\r') c = ' ';
-  }
-  while (!text.empty() && text.back() == ' ') text.pop_back();
-  return text;
+constexpr size_t kLongestMessage = 2000;  // bytes
+
+// A library's words about memory, in ours.
+std::string without_internals(const std::string& message) {
+  const size_t at = message.find("ried to allocate");
+  if (at == std::string::npos) return "internal: " + message;
+  return concat("out of memory: t", message.substr(at, message.find(". ", at) - at));
 }
 
 int report_failure(const std::string& verb, bool json, const std::string& message, int status) {
   std::cout.flush();
+  const std::string line = printable(message, kLongestMessage);
   std::fprintf(stderr, "pointwork%s%s: error: %s\n", verb.empty() ? "" : " ", verb.c_str(),
-               one_line(message).c_str());
+               line.c_str());
   if (json) {
-    const nlohmann::ordered_json document = {
-        {"error", {{"verb", verb}, {"message", one_line(message)}}}};
+    const nlohmann::ordered_json document = {{"error", {{"verb", verb}, {"message", line}}}};
     std::printf("%s\n",
                 document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     std::fflush(stdout);
   }
   return status;
-}
-
-std::vector<std::string> option_names(const CLI::App& command) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  }
-  return names;
-}
-
-// What the options did not take: --section.key=value, or a mistake.
-void read_overrides(const CLI::App& command, bool configurable, Common& common) {
-  for (const std::string& extra : command.remaining(true)) {
-    const size_t equals = extra.find('=');
-    const std::string name = extra.substr(0, equals);
-    if (extra.rfind("--", 0) != 0) throw UsageError(concat("unexpected argument '", extra, "'"));
-    if (name.find('.') == std::string::npos) {
-      throw UsageError(concat("no such flag ", name, did_you_mean(name, option_names(command))));
-    }
-    if (!configurable)
-      throw UsageError(concat(name, ": this verb reads no configuration, so it has no such key"));
-    if (equals == std::string::npos)
-      throw UsageError(concat(name, " needs its value as ", name, "=VALUE"));
-    common.overrides.push_back({name.substr(2), extra.substr(equals + 1)});
-  }
 }
 
 // Configured by a flag, so said the same way as by a key.
@@ -129,63 +125,83 @@ int run_guarded(const std::string& verb, bool json, const std::function<int()>& 
   } catch (const Error& error) {
     return report_failure(verb, json, error.what(), 1);
   } catch (const c10::Error& error) {
-    return report_failure(verb, json, concat("internal: ", error.what_without_backtrace()), 1);
+    return report_failure(verb, json, without_internals(error.what_without_backtrace()), 1);
   } catch (const std::bad_alloc&) {
     return report_failure(verb, json, "out of memory", 1);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report_failure(verb, json, concat(error.path1().string(), ": ", error.code().message()),
+                          1);
   } catch (const std::exception& error) {
     return report_failure(verb, json, error.what(), 1);
+  }
+}
+
+// Ends as a shell expects; verbs that save first have handlers of their own.
+void on_signal(int number) { _exit(128 + number); }
+
+void set_signals() {
+  for (const int number : {SIGINT, SIGTERM}) {
+    if (std::signal(number, on_signal) == SIG_IGN) std::signal(number, SIG_IGN);
+  }
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error like a full disk
+}
+
+// A verb's own verbs (`config show`) take the common options too.
+void add_verb(CLI::App& program, const Verb& verb, Common& common, std::vector<Run>& runs) {
+  CLI::App* command = program.add_subcommand(verb.name, verb.summary);
+  runs.push_back(verb.add(*command, common));
+  std::vector<CLI::App*> all = command->get_subcommands({});
+  all.push_back(command);
+  for (CLI::App* one : all) {
+    one->allow_extras();
+    add_common(*one, common);
+    if (verb.configurable)
+      one->footer(
+          "Any key of the configuration can be given as --section.key=VALUE; `pointwork config "
+          "explain CONFIG` lists them.\n" +
+          one->get_footer());
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  set_signals();
   CLI::App program{
       "Pointwork: language models that decide, token by token, which parts of themselves run.",
       "pointwork"};
+  program.formatter(std::make_shared<Help>());
   program.require_subcommand(1);
-  program.set_version_flag("--version", "pointwork " POINTWORK_VERSION);
+  program.allow_extras();
+  program.set_help_flag("-h,--help", "say this, and do nothing");
+  program.set_version_flag("--version", "pointwork " POINTWORK_VERSION,
+                           "say which version this is");
   program.footer(
-      "`pointwork VERB --help` says more. The README shows a first model in two commands.");
+      "`pointwork VERB --help` says more.\n"
+      "Examples:\n"
+      "  pointwork flops configs/mod.toml\n"
+      "  pointwork doctor");
 
   Common common;
   std::vector<Run> runs;
-  for (const Verb& verb : kVerbs) {
-    CLI::App* command = program.add_subcommand(verb.name, verb.summary);
-    command->allow_extras();
-    runs.push_back(verb.add(*command, common));
-    add_common(*command, common);
-    // Common options and overrides may stand behind a verb's own sub-verb too.
-    for (CLI::App* inner : command->get_subcommands({})) inner->fallthrough();
-  }
+  for (const Verb& verb : kVerbs) add_verb(program, verb, common, runs);
 
-  std::string name;
-  const bool json = std::find_if(argv + 1, argv + argc, [](const char* a) {
-                      return std::string_view(a) == "--json";
-                    }) != argv + argc;
-  for (const Verb& verb : kVerbs) {
-    if (argc > 1 && std::string_view(argv[1]) == verb.name) name = verb.name;
-  }
-  if (argc > 1 && argv[1][0] != '-' && name.empty()) {
-    std::vector<std::string> names;
-    for (const Verb& verb : kVerbs) names.push_back(verb.name);
-    return report_failure("", json,
-                          concat("no such verb '", argv[1], "'", did_you_mean(argv[1], names)), 2);
-  }
-  try {
-    program.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return program.exit(error);
-    return report_failure(name, json, error.what(), 2);
-  }
-  for (size_t i = 0; i < runs.size(); ++i) {
-    const CLI::App* command = program.get_subcommands({}).at(i);
-    if (!command->parsed()) continue;
-    return run_guarded(name, json, [&] {
-      read_overrides(*command, kVerbs[i].configurable, common);
-      flags_to_overrides(kVerbs[i].configurable, common);
-      return runs[i]();
-    });
-  }
-  return 0;
+  std::vector<std::string> arguments = arguments_of(argc, argv);
+  const std::string first = arguments.empty() ? "" : arguments.back();
+  const auto verb = std::find_if(std::begin(kVerbs), std::end(kVerbs),
+                                 [&](const Verb& one) { return first == one.name; });
+  const bool known = verb != std::end(kVerbs);
+  const bool json = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
+  return run_guarded(known ? first : "", json, [&] {
+    check_verb(program, arguments);
+    try {
+      program.parse(arguments);
+    } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() == 0) return program.exit(error);
+      throw UsageError(usage_problem(innermost(program), error, known && verb->configurable));
+    }
+    common.overrides = overrides_of(innermost(program), verb->configurable);
+    flags_to_overrides(verb->configurable, common);
+    return runs[static_cast<size_t>(verb - std::begin(kVerbs))]();
+  });
 }

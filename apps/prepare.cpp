@@ -117,22 +117,28 @@ Run add_prepare(CLI::App& command, Common& common) {
           "text files, JSON lines, token files (.bin) or folders; also .gz .bz2 .xz .zst .tar .zip")
       ->required();
   command.add_option("--tokenizer", o->tokenizer, "a tokenizer.json, or a folder that holds one")
+      ->type_name("PATH")
       ->required();
-  command.add_option("--out", o->out, "the folder to write")->required();
+  command.add_option("--out", o->out, "the folder to write")->type_name("DIR")->required();
   command
       .add_option("--validation", o->validation,
                   "share of the documents held out for validation; 0: none")
+      ->type_name("SHARE")
+      ->check(number("of at least 0 and below 1", [](double s) { return s >= 0 && s < 1; }))
       ->capture_default_str();
   command.add_option("--field", o->field, "of JSON lines: the field that holds the text")
+      ->type_name("NAME")
       ->capture_default_str();
   command
       .add_option(
           "--format", o->format,
           "auto, text, jsonl, wikiextractor, nanogpt or llmc; auto: by ending and first bytes")
+      ->type_name("FORMAT")
       ->capture_default_str();
   command
       .add_option("--separator", o->separator,
                   "a line of a text file that divides documents; \"\": none")
+      ->type_name("LINE")
       ->capture_default_str();
   command.add_flag("--replace-invalid", o->replace_invalid,
                    "read bytes that are not UTF-8 as U+FFFD instead of refusing them");
@@ -143,9 +149,11 @@ Run add_prepare(CLI::App& command, Common& common) {
       "validation, by --seed. Inputs may be larger than memory. The folder appears whole or not at "
       "all.\n"
       "Examples:\n"
-      "  pointwork prepare corpus/ --tokenizer tokenizer/ --out data/corpus --validation 0.02\n"
-      "  pointwork prepare reviews.jsonl.gz --field body --tokenizer tokenizer/ --out data/reviews "
-      "--json");
+      "  pointwork prepare quickstart/bible/corpus.txt --tokenizer quickstart/bible/tokenizer "
+      "--out "
+      "data/bible --validation 0.02\n"
+      "  pointwork prepare README.md docs/*.md --tokenizer quickstart/bible/tokenizer --out "
+      "data/docs --validation 0 --json");
   return [=, &common] { return run(*o, common); };
 }
 

@@ -19,12 +19,9 @@ struct Options {
 };
 
 int run(const Options& options, const Common& common) {
-  const fs::path out = options.out;
-  check(!fs::is_directory(out), options.out, ": is a folder; give --out FILE.html");
-  check(options.force || !fs::exists(out), options.out,
-        ": exists already; give --force to replace it");
+  check_out_file(options.out, options.force);
   const std::vector<fs::path> folders(options.runs.begin(), options.runs.end());
-  write_file(out, report_html(folders));
+  write_file(options.out, report_html(folders));
   if (common.json) {
     print_json({{"out", options.out}});
   } else if (!common.quiet) {
@@ -38,15 +35,17 @@ int run(const Options& options, const Common& common) {
 Run add_report(CLI::App& command, Common& common) {
   const auto o = std::make_shared<Options>();
   command.add_option("RUN", o->runs, "run folders, as train makes them")->required();
-  command.add_option("--out", o->out, "the page to write")->capture_default_str();
+  command.add_option("--out", o->out, "the page to write")
+      ->type_name("FILE.html")
+      ->capture_default_str();
   command.add_flag("--force", o->force, "replace a page that is there");
   command.footer(
       "Curves against steps, FLOPs and time, routing over a real passage, routed blocks, speed, "
       "samples.\n"
       "Runs trained on the same data are compared at equal FLOPs. Needs no network to be read.\n"
       "Examples:\n"
-      "  pointwork report runs/quickstart-mod --out mod.html\n"
-      "  pointwork report runs/quickstart-mod runs/quickstart-dense --out report.html --force");
+      "  pointwork report quickstart/bible/mod --out mod.html\n"
+      "  pointwork report quickstart/bible/mod quickstart/bible/dense --out report.html --force");
   return [=, &common] { return run(*o, common); };
 }
 

@@ -20,17 +20,20 @@ struct Options {
   bool show_routing = false;
 };
 
+// One a line, whatever ends the line; blank lines divide and are none.
 std::vector<std::string> read_prompts(const Options& options) {
   if (options.prompts_file.empty()) return {options.prompt};
   const std::string text = read_file(options.prompts_file);
   std::vector<std::string> prompts;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    prompts.push_back(text.substr(begin, end - begin));
+    std::string line = text.substr(begin, end - begin);
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.find_first_not_of(" \t") != std::string::npos) prompts.push_back(std::move(line));
     begin = end + 1;
   }
   check(!prompts.empty(), "--prompts ", options.prompts_file,
-        ": the file is empty, expected one prompt a line");
+        ": holds no prompt, expected one a line");
   return prompts;
 }
 
@@ -55,29 +58,30 @@ void print_routing(const Continuation& c, const Tokenizer& tokenizer) {
 int run(Options options, const Common& common) {
   options.generate.routing = options.routing == "training" ? Routing::training : Routing::inference;
   if (common.seed >= 0) options.generate.seed = static_cast<uint64_t>(common.seed);
-  validate(options.generate.sampler);
   const std::vector<std::string> prompts = read_prompts(options);
   const Loaded loaded = load(options.path, common, /*needs_tokenizer=*/true);
   const bool streams = !common.json && !options.show_routing && prompts.size() == 1;
 
   ContinueOptions how{.generate = options.generate, .stop = options.stop};
   how.generate.step = loaded.checkpoint.step;
-  if (streams) {
-    std::fputs(prompts[0].c_str(), stdout);
-    how.on_text = [](size_t, const std::string& text) {
-      std::fputs(text.c_str(), stdout);
-      std::fflush(stdout);
-    };
-  }
+  // The prompt too stands there only once nothing about it can be refused any more.
+  bool begun = false;
+  const auto show = [&](const std::string& text) {
+    if (!begun) std::fputs(prompts[0].c_str(), stdout);
+    begun = true;
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+  };
+  if (streams) how.on_text = [&](size_t, const std::string& text) { show(text); };
   const std::vector<Continuation> all =
       continue_prompts(*loaded.model, *loaded.tokenizer, prompts, how);
   if (common.json) {
     Json samples = Json::array();
     for (const Continuation& one : all) samples.push_back(to_json(one));
-    print_json(samples.size() == 1 ? samples[0] : Json{{"samples", samples}});
+    print_json(options.prompts_file.empty() ? samples[0] : Json{{"samples", samples}});
     return 0;
   }
-  if (streams) std::fputs("\n", stdout);
+  if (streams) show("\n");
   for (size_t i = 0; i < all.size() && !streams; ++i) {
     if (all.size() > 1) std::printf("%s[%zu]\n", i ? "\n" : "", i + 1);
     if (options.show_routing)
@@ -109,44 +113,60 @@ Run add_sample(CLI::App& command, Common& common) {
       .add_option("CHECKPOINT_OR_RUN", o->path,
                   "a checkpoint, or a run (its newest valid checkpoint)")
       ->required();
-  auto* prompt =
-      command.add_option("--prompt", o->prompt, "text to continue; empty: a new document");
+  auto* prompt = command
+                     .add_option("--prompt", o->prompt,
+                                 "text to continue; empty, or not given: a new document")
+                     ->type_name("TEXT");
   command
       .add_option("--prompts", o->prompts_file,
-                  "a file with one prompt a line, continued as one batch")
+                  "a file with a prompt a line, blank lines left out, continued as one batch")
+      ->type_name("FILE")
       ->excludes(prompt);
   command
       .add_option("--max-new-tokens", o->generate.max_new_tokens, "tokens a continuation, at most")
+      ->type_name("N")
+      ->check(whole_number(0))
       ->capture_default_str();
-  command.add_option("--temperature", s.temperature, "0: always the most likely token")
+  command
+      .add_option("--temperature", s.temperature,
+                  "divides the logits; 0: always the most likely token")
+      ->type_name("T")
+      ->check(number("of at least 0", [](double t) { return t >= 0; }))
       ->capture_default_str();
-  command.add_option("--top-k", s.top_k, "only the k most likely tokens; 0: all")
+  command.add_option("--top-k", s.top_k, "only the K most likely tokens; 0: all")
+      ->type_name("K")
+      ->check(whole_number(0))
       ->capture_default_str();
   command
       .add_option("--top-p", s.top_p, "the fewest most likely tokens that hold this probability")
+      ->type_name("P")
+      ->check(number("above 0 and at most 1", [](double p) { return p > 0 && p <= 1; }))
       ->capture_default_str();
   command
       .add_option("--min-p", s.min_p, "only tokens of at least this times the highest probability")
+      ->type_name("P")
+      ->check(number("of 0 to 1", [](double p) { return p >= 0 && p <= 1; }))
       ->capture_default_str();
   command
       .add_option("--repetition-penalty", s.repetition_penalty,
                   "divides the logits of tokens that were there; 1: none")
+      ->type_name("R")
+      ->check(number("above 0", [](double r) { return r > 0; }))
       ->capture_default_str();
   command
       .add_option("--stop", o->stop,
                   "text that ends a continuation and is not part of it; may be given several times")
+      ->type_name("TEXT")
       ->allow_extra_args(false);
-  command
-      .add_option("--routing", o->routing,
-                  "inference (causal) or training (top-k over the sequence so far)")
-      ->check(CLI::IsMember({"inference", "training"}));
-  command.add_flag("--show-routing", o->show_routing,
-                   "colour each token by the share of routed blocks it took");
+  add_routing(command, o->routing);
+  command.add_flag(
+      "--show-routing", o->show_routing,
+      "colour each token by the share of routed blocks it took; without colour, a digit after it");
   command.footer(
       "--seed N makes it repeatable: row r of --prompts draws from seed N + r.\n"
       "Examples:\n"
-      "  pointwork sample runs/quickstart-mod --prompt \"In the beginning\" --temperature 0.8\n"
-      "  pointwork sample runs/quickstart-mod --prompt \"And he said\" --max-new-tokens 60 "
+      "  pointwork sample quickstart/bible/mod --prompt \"In the beginning\" --temperature 0.8\n"
+      "  pointwork sample quickstart/bible/mod --prompt \"And he said\" --max-new-tokens 60 "
       "--show-routing");
   return [=, &common] { return run(*o, common); };
 }

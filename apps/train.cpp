@@ -6,9 +6,11 @@
 #include "apps/common.h"
 #include "apps/figures.h"
 #include "apps/showcase.h"
+#include "apps/weightless.h"
 #include "pointwork/base/check.h"
 #include "pointwork/files/file.h"
 #include "pointwork/log/train_line.h"
+#include "pointwork/log/units.h"
 #include "pointwork/report/report.h"
 #include "pointwork/train/machine.h"
 #include "pointwork/train/run.h"
@@ -27,63 +29,83 @@ struct Options {
 // anything was measured.
 constexpr double kExpectedMfu = 0.5;
 
-int dry_run(const Options& options, const Common& common, torch::Device device) {
+struct Outlook {
+  Figures figures;
+  Plan plan;
+  double tokens = 0, epochs = 0;  // of the whole run; epochs 0: no data set was given
+  double seconds = 0;
+  double free_memory = 0;
+};
+
+Outlook outlook_of(const Options& options, const Common& common, torch::Device device) {
   Config config = load_config(options.file, common.overrides);
-  Json json;
-  double epochs = 0;
+  double corpus = 0;
   if (!options.data.empty()) {
     const Dataset dataset(options.data);
     config = with_vocabulary(config, dataset);
-    epochs = static_cast<double>(dataset.tokens(Split::train));
+    check_fits(dataset, config);
+    corpus = static_cast<double>(dataset.tokens(Split::train));
   }
   check(config.model.vocab_size > 0, options.file,
         ": model.vocab_size is 0 (the data set's); give --data DIR or --model.vocab_size=N");
-  const Model model(config), twin(dense_twin(config));
-  const Figures figures = figures_of(model, twin);
-  const Plan plan = make_plan(model);
-  const double tokens = static_cast<double>(plan.steps * plan.tokens_per_step);
   const torch::Dtype dtype =
       config.train.precision == Precision::bfloat16 ? torch::kBFloat16 : torch::kFloat32;
-  const double seconds =
-      plan.flops / (kExpectedMfu * gemm_peak_flops_per_second(dtype, device, 0.3));
-  json = to_json(figures);
-  json["steps"] = plan.steps;
-  json["tokens_per_step"] = plan.tokens_per_step;
-  json["tokens"] = tokens;
-  json["flops"] = plan.flops;
-  json["expected_seconds"] = seconds;
-  if (epochs > 0) json["epochs"] = tokens / epochs;
-  json["parts"] = Json::array();
-  for (const FlopPart& part : figures.routed.parts) {
-    json["parts"].push_back({{"name", part.name},
-                             {"flops", part.flops / static_cast<double>(figures.length)},
-                             {"parameters", part.parameters}});
-  }
+  const double speed = kExpectedMfu * gemm_peak_flops_per_second(dtype, device, 0.3);
+  const Weightless weightless;
+  const Model model(config), twin(dense_twin(config));
+  Outlook out{.figures = figures_of(model, twin), .plan = make_plan(model)};
+  out.tokens = static_cast<double>(out.plan.steps * out.plan.tokens_per_step);
+  out.epochs = corpus > 0 ? out.tokens / corpus : 0;
+  out.seconds = out.plan.flops / speed;
+  out.free_memory = static_cast<double>(available_memory_bytes(device));
+  return out;
+}
+
+Json to_json(const Outlook& o) {
+  Json json = to_json(o.figures);
+  json["available_memory_bytes"] = static_cast<int64_t>(o.free_memory);
+  json["steps"] = o.plan.steps;
+  json["tokens_per_step"] = o.plan.tokens_per_step;
+  json["tokens"] = static_cast<int64_t>(o.tokens);
+  json["flops"] = o.plan.flops;
+  json["expected_seconds"] = o.seconds;
+  if (o.epochs > 0) json["epochs"] = o.epochs;
+  json["parts"] = parts_json(o.figures.routed.parts, 1 / static_cast<double>(o.figures.length));
+  return json;
+}
+
+int dry_run(const Options& options, const Common& common, torch::Device device) {
+  const Outlook outlook = outlook_of(options, common, device);
+  const Figures& figures = outlook.figures;
+  const Plan& plan = outlook.plan;
+  const MemoryEstimate& memory = figures.memory;
+  if (memory.total() > outlook.free_memory && !common.quiet)
+    note(concat("warning: ", in_bytes(memory.total()), " of memory are needed, and ",
+                in_bytes(outlook.free_memory), " are free"));
   if (common.json) {
-    print_json(json);
+    print_json(to_json(outlook));
     return 0;
   }
-  const auto& f = figures.routed.expected;
-  const auto& d = figures.dense.expected;
-  std::printf("parameters         %s (active a token: %s)\n",
-              in_units(figures.routed.parameters).c_str(),
-              in_units(figures.routed.active_parameters).c_str());
-  std::printf("FLOPs a token      %s forward, %s training (dense twin %s, %s)\n",
-              in_units(f.forward).c_str(), in_units(f.train).c_str(), in_units(d.forward).c_str(),
-              in_units(d.train).c_str());
-  std::printf("run                %lld steps of %lld tokens: %s tokens%s, %sFLOPs\n",
-              static_cast<long long>(plan.steps), static_cast<long long>(plan.tokens_per_step),
-              in_units(tokens).c_str(),
-              epochs > 0
-                  ? concat(" (", std::lround(100 * tokens / epochs) / 100.0, " epochs)").c_str()
-                  : "",
-              in_units(plan.flops).c_str());
-  std::printf("memory             about %s (weights %s, optimizer %s, activations %s)\n",
-              in_bytes(figures.memory.total()).c_str(), in_bytes(figures.memory.weights).c_str(),
-              in_bytes(figures.memory.optimizer).c_str(),
-              in_bytes(figures.memory.activations).c_str());
-  std::printf("expected time      about %s at half of this machine's speed of matrix products\n",
-              duration_text(seconds).c_str());
+  const PhaseFlops& f = figures.routed.expected;
+  const PhaseFlops& d = figures.dense.expected;
+  const auto line = [](const char* name, const std::string& value) {
+    std::printf("%-18s %s\n", name, value.c_str());
+  };
+  line("parameters", concat(in_units(figures.routed.parameters),
+                            " (active a token: ", in_units(figures.routed.active_parameters), ")"));
+  line("FLOPs a token",
+       concat(in_units(f.forward), " forward, ", in_units(f.train), " training (dense twin ",
+              in_units(d.forward), ", ", in_units(d.train), ")"));
+  const std::string epochs =
+      outlook.epochs > 0 ? concat(" (", std::lround(100 * outlook.epochs) / 100.0, " epochs)") : "";
+  line("run", concat(plan.steps, " steps of ", plan.tokens_per_step, " tokens: ",
+                     in_units(outlook.tokens), " tokens", epochs, ", ", flops_text(plan.flops)));
+  line("memory", concat("about ", in_bytes(memory.total()), " (weights ", in_bytes(memory.weights),
+                        ", optimizer ", in_bytes(memory.optimizer), ", activations ",
+                        in_bytes(memory.activations), ", head ", in_bytes(memory.head),
+                        ", LibTorch ", in_bytes(memory.library), ")"));
+  line("expected time", concat("about ", duration_text(outlook.seconds),
+                               " at half of this machine's speed of matrix products"));
   return 0;
 }
 
@@ -110,10 +132,10 @@ class Watcher {
   RunView view() {
     return {.note =
                 [this](const std::string& text) {
-                  if (common_.json)
-                    note(text);
-                  else
+                  if (!common_.json)
                     display_.message(text);
+                  else if (!common_.quiet)
+                    note(text);
                 },
             .step = [this](const StepRecord& record) { step(record); }};
   }
@@ -133,20 +155,26 @@ class Watcher {
         agreement_ = record.training->decision.accuracy;
       }
     }
-    pace_ =
-        pace_ == 0 ? record.tokens_per_second : pace_ + 0.1 * (record.tokens_per_second - pace_);
+    smooth(pace_, record.tokens_per_second);
+    smooth(mfu_, record.mfu);
     TrainLine line = line_of(record);
     line.tokens_per_second = pace_;
+    line.mfu = mfu_;
     line.validation_loss = validation_;
     line.routed_share = routed_;
     line.agreement = agreement_;
     display_.update(line);
   }
 
+  // A single step's speed jumps too much to be read.
+  static void smooth(double& shown, double latest) {
+    shown = shown == 0 ? latest : shown + 0.1 * (latest - shown);
+  }
+
   const Common& common_;
   TrainDisplay display_;
   std::optional<double> validation_, routed_, agreement_;
-  double pace_ = 0;
+  double pace_ = 0, mfu_ = 0;
 };
 
 fs::path run_folder(const Options& options) {
@@ -198,12 +226,14 @@ int run(const Options& options, const Common& common) {
 Run add_train(CLI::App& command, Common& common) {
   const auto o = std::make_shared<Options>();
   command.add_option("CONFIG", o->file, "a TOML file")->required();
-  command.add_option("--data", o->data, "a data set made by `pointwork prepare`");
-  command.add_option("--out", o->out, "the run's folder; default: runs/NAME_OF_CONFIG");
+  command.add_option("--data", o->data, "a data set made by `pointwork prepare`")->type_name("DIR");
+  command.add_option("--out", o->out, "the run's folder (default: runs/NAME_OF_CONFIG)")
+      ->type_name("DIR");
   command
       .add_option("--resume", o->resume,
-                  "auto: go on where --out stands; never: --out must be new; else a checkpoint to "
-                  "go on from")
+                  "auto: go on where --out stands; never: --out must be new; PATH: go on from this "
+                  "checkpoint or run")
+      ->type_name("auto|never|PATH")
       ->capture_default_str();
   command.add_flag("--force", o->force, "replace a run that is there");
   command.add_flag("--dry-run", o->dry_run, "say what it would take; nothing is run");
@@ -211,9 +241,9 @@ Run add_train(CLI::App& command, Common& common) {
       "SIGINT and SIGTERM save and stop after the step; the same command goes on from there, to "
       "the same bits.\n"
       "Examples:\n"
-      "  pointwork train configs/quickstart-mod.toml --data data/quickstart --out "
-      "runs/quickstart-mod\n"
-      "  pointwork train configs/mod.toml --data data/wikipedia --train.flops=1e15 --dry-run");
+      "  pointwork train configs/quickstart-mod.toml --data quickstart/bible/data --out "
+      "quickstart/bible/mod\n"
+      "  pointwork train configs/mod.toml --train.flops=1e15 --dry-run");
   return [=, &common] { return run(*o, common); };
 }
 

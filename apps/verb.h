@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/command_line.h"
 #include "pointwork/config/config.h"
 
 namespace pointwork::app {
