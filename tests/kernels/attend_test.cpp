@@ -79,7 +79,7 @@ Caches<T> caches(const Case& c) {
 
 template <class T>
 std::vector<T> run(const Case& c, const std::vector<T>& query, const Caches<T>& cache,
-                   float scale) {
+                   double scale) {
   std::vector<const T*> key, value;
   for (const auto& k : cache.key) key.push_back(k.data());
   for (const auto& v : cache.value) value.push_back(v.data());
@@ -96,7 +96,7 @@ std::vector<T> queries(const Case& c) {
                           c.spread);
 }
 
-float scale_of(const Case& c) { return 1.0f / std::sqrt(static_cast<float>(c.head_dim)); }
+double scale_of(const Case& c) { return 1 / std::sqrt(static_cast<double>(c.head_dim)); }
 
 TYPED_TEST(Attend, EqualsReference) {
   using T = TypeParam;

@@ -3,6 +3,7 @@
 // ragged batch. Untrained weights of the usual scale would leave every decision to the prior.
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -73,6 +74,7 @@ inline bool skips_rows(const Config& config, int64_t step = kSettled) {
 // where it starts.
 inline std::shared_ptr<Model> lively_model(Config config, torch::Dtype dtype = torch::kFloat32,
                                            uint64_t seed = 3) {
+  at::set_num_threads(1);  // at these sizes threads would only wait for one another
   config.model.initializer_range = 0.25;
   for (auto& [name, branch] : config.branch) {
     if (auto* routed = std::get_if<RoutedConfig>(&branch.form))
@@ -82,9 +84,9 @@ inline std::shared_ptr<Model> lively_model(Config config, torch::Dtype dtype = t
   initialise(*model, seed);
   const torch::NoGradGuard no_grad;
   for (auto& item : model->named_parameters()) {
-    const bool constant =
-        item.value().dim() == 1 && item.key().find(".router.weight") == std::string::npos &&
-        item.key().find(".predictor.output") == std::string::npos;
+    const bool constant = item.value().dim() == 1 &&
+                          item.key().find(".router.weight") == std::string::npos &&
+                          item.key().find(".predictor.output") == std::string::npos;
     if (!constant) continue;
     const uint64_t key = stream_key(seed, "lively/" + item.key());
     Tensor noise = torch::empty_like(item.value());
@@ -171,14 +173,14 @@ inline Seen look(Model& model, const Ragged& batch, Routing routing, KvCache* ca
   return seen;
 }
 
-// How far two orders of the same sums may lie apart: c · √n · eps for the longest sum (n = 128, the
-// mlp's), c = 4 as in tests/kernels/tolerance.h, in each of at most 12 blocks one after another,
-// relative to the largest value.
+// How far two orders of the same sums may lie apart, relative to the largest value: c · √n · eps as
+// in tests/kernels/tolerance.h, c = 4, for the n = 12 · 128 roundings on the longest way through a
+// model: at most 12 blocks one after another, in each the mlp's sum over 128 terms.
 inline double tolerance_of(const Tensor& values) {
   const double eps = values.scalar_type() == torch::kFloat64
                          ? std::numeric_limits<double>::epsilon()
                          : std::numeric_limits<float>::epsilon();
-  return 4 * std::sqrt(128.0) * eps * 12 * values.abs().max().item<double>();
+  return 4 * std::sqrt(12.0 * 128) * eps * values.abs().max().item<double>();
 }
 
 // Rows of the reference before which a decision lay so near its threshold that another order of
