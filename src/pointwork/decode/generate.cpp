@@ -1,6 +1,7 @@
 #include "pointwork/decode/generate.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "pointwork/base/check.h"
@@ -68,14 +69,15 @@ class Session {
             prompt.size(), " tokens but the model's learned positions end at ", context_);
       batch_.push_back(
           {.tokens = prompt, .seed = options.seeds.empty() ? options.seed + b : options.seeds[b]});
-      longest_ = std::max(longest_, static_cast<int64_t>(prompt.size()) + options.max_new_tokens);
+      const auto length = static_cast<int64_t>(prompt.size());
+      const int64_t most = (learned_ ? context_ : std::numeric_limits<int64_t>::max()) - length;
+      longest_ = std::max(longest_, length + std::min(options.max_new_tokens, most));
     }
   }
 
   std::vector<Generation> run() {
     cached_ = options_.cache && options_.routing == Routing::inference;
-    KvCache cache(model_.sites(), static_cast<int64_t>(batch_.size()),
-                  std::max<int64_t>(longest_, 1));
+    KvCache cache(model_.sites(), static_cast<int64_t>(batch_.size()), longest_);
     while (true) {
       std::vector<int64_t> count(batch_.size(), 0);
       int64_t budget = options_.prefill_chunk;
@@ -114,7 +116,7 @@ class Session {
     Context ctx{.rows = piece.rows,
                 .routing = options_.routing,
                 .step = options_.step,
-                .seed = options_.seed,
+                .seed = static_cast<uint64_t>(model_.config().train.seed),
                 .cache = cache};
     if (options_.routing == Routing::training) make_uniform(ctx.rows);
     ModelOutput out = model_.forward(piece.token, ctx);
