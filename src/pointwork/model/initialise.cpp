@@ -1,4 +1,5 @@
 #include <cmath>
+#include <set>
 
 #include "pointwork/base/check.h"
 #include "pointwork/base/rng.h"
@@ -37,7 +38,7 @@ double router_scale(const Model& model, const std::string& parameter) {
 }  // namespace
 
 bool is_predictor(const std::string& parameter_name) {
-  return parameter_name.find(".predictor.") != std::string::npos;
+  return parameter_name.find(".router.predictor.") != std::string::npos;
 }
 
 void initialise(Model& model, uint64_t seed) {
@@ -68,13 +69,19 @@ void initialise(Model& model, uint64_t seed) {
 
 void convert(Model& model, torch::Dtype dtype, torch::Device device) {
   const torch::NoGradGuard no_grad;
-  const auto stays = [](const std::string& name) {
-    return name.find(".router.") != std::string::npos &&
-           name.find(".predictor.hidden") == std::string::npos;
-  };
+  std::set<const at::TensorImpl*> wide;  // what scores and decides
+  for (const auto& module : model.modules(false)) {
+    const auto* router = dynamic_cast<const Router*>(module.get());
+    if (!router) continue;
+    if (router->weight.defined()) wide.insert(router->weight.unsafeGetTensorImpl());
+    if (!router->predictor) continue;
+    wide.insert(router->predictor->output.unsafeGetTensorImpl());
+    wide.insert(router->predictor->output_bias.unsafeGetTensorImpl());
+  }
   for (auto& item : model.named_parameters()) {
-    const bool keep = stays(item.key()) && dtype != torch::kFloat64;
-    item.value().set_data(item.value().to(device, keep ? item.value().scalar_type() : dtype));
+    const bool stays =
+        wide.count(item.value().unsafeGetTensorImpl()) > 0 && dtype != torch::kFloat64;
+    item.value().set_data(item.value().to(device, stays ? torch::kFloat32 : dtype));
   }
   for (auto& item : model.named_buffers()) item.value().set_data(item.value().to(device));
 }

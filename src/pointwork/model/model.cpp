@@ -30,6 +30,8 @@ Model::Model(const Config& config) : config_(config) {
 }
 
 ModelOutput Model::forward(const Tensor& token, Context& ctx) {
+  check(token.dim() == 1 && token.size(0) == ctx.rows.count(), "[model] token must be [",
+        ctx.rows.count(), "], one for each row, but has shape ", token.sizes());
   ModelOutput out;
   Tensor x = embed(embedding, token);
   if (position.defined()) x = x + embed(position, ctx.rows.position);
