@@ -212,6 +212,19 @@ TEST(Generate, LearnedPositionsEndARowAndRotaryOnesGoOn) {
     EXPECT_EQ(name_of_finish(finish), name);
 }
 
+// Both ways through cached attention: a long chunk, and steps of one token.
+TEST(Generate, ServesBfloat16) {
+  for (const char* name : {"dense_modern", "mod_predictor", "mod_threshold"}) {
+    const auto model = lively_model(config_named(name), torch::kBFloat16);
+    const Tokens prompts = {random_tokens(16, 1), random_tokens(13, 2), random_tokens(3, 3)};
+    for (const auto& one : generate(*model, prompts, {.max_new_tokens = 9})) {
+      EXPECT_EQ(one.tokens.size(), 9u);
+      if (std::string(name) != "dense_modern")
+        EXPECT_TRUE(one.routed_share > 0 && one.routed_share < 1) << name;
+    }
+  }
+}
+
 TEST(Generate, WhatCannotBeIsNamed) {
   const auto model = model_named("mod_predictor");
   const Tokens good = {{1, 2}, {3}};
