@@ -45,6 +45,7 @@ int64_t read_all(const Options& options, const Common& common, BpeTrainer& train
                                 .separator = options.separator,
                                 .replace_invalid = options.replace_invalid,
                                 .note = [&](const std::string& text) {
+                                  if (common.quiet) return;
                                   if (bar) {
                                     bar->message("note: " + text);
                                   } else {
@@ -68,12 +69,24 @@ int64_t read_all(const Options& options, const Common& common, BpeTrainer& train
   return bytes;
 }
 
+constexpr const char* kFile = "tokenizer.json";
+
+// --force replaces a tokenizer, and nothing else.
+void check_out(const Options& options) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(options.out)) return;
+  check(options.force, options.out, " is already there; --force replaces it");
+  check(fs::is_directory(options.out), options.out, " is a file; --out is a folder to write");
+  for (const auto& entry : fs::directory_iterator(options.out))
+    check(entry.path().filename() == kFile, options.out, " holds more than a ", kFile, " (",
+          entry.path().filename().string(), "), so it is not replaced");
+}
+
 void write_tokenizer(const Options& options, const Tokenizer& tokenizer) {
-  write_folder(options.out,
-               [&](const std::filesystem::path& folder) {
-                 write_file(folder / "tokenizer.json", tokenizer.to_json());
-               },
-               {.replace = options.force});
+  write_folder(
+      options.out,
+      [&](const std::filesystem::path& folder) { write_file(folder / kFile, tokenizer.to_json()); },
+      {.replace = options.force});
 }
 
 Json facts(const Tokenizer& tokenizer) {
@@ -96,8 +109,7 @@ Json facts(const Tokenizer& tokenizer) {
 
 int learn(const Options& options, const Common& common) {
   const auto begin = std::chrono::steady_clock::now();
-  check(options.force || !std::filesystem::exists(options.out), options.out,
-        " is already there; --force replaces it");
+  check_out(options);
   const StopSignals signals;
   std::optional<Progress> bar;
   BpeTrainer trainer({.vocab_size = options.vocab_size,
@@ -120,7 +132,7 @@ int learn(const Options& options, const Common& common) {
     note("interrupted: nothing was written");
     return 128 + StopSignals::received();
   }
-  if (tokenizer->vocab_size() < options.vocab_size) {
+  if (tokenizer->vocab_size() < options.vocab_size && !common.quiet) {
     note(concat("note: the text has no more pairs to learn: ", tokenizer->vocab_size(),
                 " tokens, not ", options.vocab_size));
   }
@@ -224,17 +236,24 @@ void add_train_options(CLI::App& command, Options& o) {
   command
       .add_option("--vocab-size", o.vocab_size,
                   "tokens in all, at least 257: 256 bytes, <|endoftext|>, and what is learnt")
+      ->type_name("N")
+      ->check(whole_number(1))
       ->required();
-  command.add_option("--out", o.out, "the folder to write tokenizer.json to")->required();
+  command.add_option("--out", o.out, "the folder to write tokenizer.json to")
+      ->type_name("DIR")
+      ->required();
   command.add_option("--field", o.field, "of JSON lines: the field that holds the text")
+      ->type_name("NAME")
       ->capture_default_str();
   command
       .add_option("--format", o.format,
                   "auto, text, jsonl or wikiextractor; auto: by ending and first bytes")
+      ->type_name("FORMAT")
       ->capture_default_str();
   command
       .add_option("--separator", o.separator,
                   "a line of a text file that divides documents; \"\": none")
+      ->type_name("LINE")
       ->capture_default_str();
   command.add_flag("--replace-invalid", o.replace_invalid,
                    "read bytes that are not UTF-8 as U+FFFD instead of refusing them");
@@ -243,8 +262,8 @@ void add_train_options(CLI::App& command, Options& o) {
       "Ids are as GPT-2's: bytes, then tokens in the order learnt; <|endoftext|> is the last id. "
       "Inputs may be larger than memory.\n"
       "Examples:\n"
-      "  pointwork tokenizer train corpus/ --vocab-size 8192 --out tokenizer\n"
-      "  pointwork tokenizer train reviews.jsonl.gz --field body --vocab-size 4096 --out tokenizer "
+      "  pointwork tokenizer train quickstart/bible/corpus.txt --vocab-size 4096 --out tokenizer\n"
+      "  pointwork tokenizer train README.md docs/*.md --vocab-size 512 --out tokenizer --force "
       "--json");
 }
 
@@ -254,9 +273,8 @@ Run add_tokenizer(CLI::App& command, Common& common) {
   command.require_subcommand(1);
   command.footer(
       "Examples:\n"
-      "  pointwork tokenizer train corpus.txt --vocab-size 8192 --out tokenizer\n"
-      "  echo 'Hello world' | pointwork tokenizer encode tokenizer | pointwork tokenizer decode "
-      "tokenizer");
+      "  pointwork tokenizer info quickstart/bible/tokenizer\n"
+      "  echo 'Hello world' | pointwork tokenizer encode quickstart/bible/tokenizer");
   const auto o = std::make_shared<Options>();
   const auto sub = [&](const char* name, const char* about) {
     CLI::App* one = command.add_subcommand(name, about);
@@ -279,20 +297,21 @@ Run add_tokenizer(CLI::App& command, Common& common) {
       "with "
       "--json they are an array.\n"
       "Examples:\n"
-      "  pointwork tokenizer encode tokenizer < text.txt > ids.txt\n"
-      "  echo 'Hello world' | pointwork tokenizer encode tokenizer --json");
+      "  pointwork tokenizer encode quickstart/bible/tokenizer < README.md > ids.txt\n"
+      "  echo 'Hello world' | pointwork tokenizer encode quickstart/bible/tokenizer --json");
   decodes->add_flag("--skip-special", o->skip_special, "leave special tokens out");
   decodes->footer(
       "Takes ids separated by white space, or a JSON array of them. With --json the answer is "
       "{\"text\": ...}, in which bytes that are\n"
       "not UTF-8 are U+FFFD.\n"
       "Examples:\n"
-      "  echo 31373 995 | pointwork tokenizer decode tokenizer\n"
-      "  pointwork tokenizer decode tokenizer --skip-special < ids.txt > text.txt");
+      "  echo 39 68 75 75 78 | pointwork tokenizer decode quickstart/bible/tokenizer\n"
+      "  echo '[39, 68, 75, 75, 78]' | pointwork tokenizer decode quickstart/bible/tokenizer "
+      "--skip-special --json");
   infos->footer(
       "Examples:\n"
-      "  pointwork tokenizer info tokenizer\n"
-      "  pointwork tokenizer info data/corpus/tokenizer.json --json");
+      "  pointwork tokenizer info quickstart/bible/tokenizer\n"
+      "  pointwork tokenizer info quickstart/bible/data/tokenizer.json --json");
   return [=, &common] {
     if (train->parsed()) return learn(*o, common);
     if (encodes->parsed()) return encode(*o, common);

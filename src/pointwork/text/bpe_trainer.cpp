@@ -191,6 +191,10 @@ BpeTrainer::BpeTrainer(BpeTrainerOptions options) {
   check(options.vocab_size >= least && options.vocab_size < (1 << 24), "vocab size must be ", least,
         " (256 bytes and ", options.special.size(), " special) to ", (1 << 24) - 1, ", found ",
         options.vocab_size);
+  std::unordered_set<std::string_view> seen;
+  for (const std::string& token : options.special)
+    check(!token.empty() && seen.insert(token).second, "special token '", token,
+          "' is empty or given twice");
   impl_ = std::make_unique<Impl>(std::move(options));
 }
 

@@ -58,10 +58,7 @@ std::string_view Tokenizer::token_bytes(int32_t id) const {
 }
 
 bool Tokenizer::is_special(int32_t id) const {
-  for (const AddedToken& token : impl_->vocabulary.added) {
-    if (token.id == id) return token.special;
-  }
-  return false;
+  return id >= 0 && id < vocab_size() && impl_->special[static_cast<size_t>(id)];
 }
 
 int64_t Tokenizer::vocab_size() const {

@@ -34,6 +34,13 @@ std::string hash_of(const Vocabulary& vocabulary) {
   return hasher.digest();
 }
 
+std::vector<bool> special_of(const Vocabulary& vocabulary) {
+  std::vector<bool> special(vocabulary.tokens.size());
+  for (const AddedToken& token : vocabulary.added)
+    special[static_cast<size_t>(token.id)] = token.special;
+  return special;
+}
+
 uint32_t next_serial() {
   static std::atomic<uint32_t> last = 0;
   return ++last;
@@ -45,6 +52,7 @@ Tokenizer::Impl::Impl(Vocabulary from)
     : vocabulary(std::move(from)),
       merger(vocabulary),
       added(vocabulary.added),
+      special(special_of(vocabulary)),
       hash(hash_of(vocabulary)),
       serial(next_serial()) {}
 

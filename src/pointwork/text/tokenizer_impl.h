@@ -22,6 +22,7 @@ struct Tokenizer::Impl {
   const Vocabulary vocabulary;
   const Merger merger;
   const AddedTokens added;
+  const std::vector<bool> special;  // [V]
   const std::string hash;
   const uint32_t serial;  // tells tokenizers apart in the caches of pieces; never 0
 };
