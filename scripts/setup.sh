@@ -9,7 +9,7 @@ usage() {
 usage: scripts/setup.sh [--tests] [--checks] [--corpus] [--cuda] [--oracles] [--skip-packages]
 
   (nothing)        what building the program needs: compiler, libraries, LibTorch for the CPU
-  --tests          also what building tests and benchmarks needs
+  --tests          also what tests and benchmarks need: libraries, and the tokenizers that ours must agree with (20 MB)
   --checks         also clang-format, for `make format` and `make check`
   --corpus         also the King James Bible, the corpus of `make quickstart`
   --cuda           LibTorch with the libraries a GPU needs (about 5 GB)
@@ -132,6 +132,7 @@ fi
 venv=.venv
 unfinished=$venv/unfinished  # is there while something is being installed
 light=(torch==2.11.0 "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-cupti==13.0.*")
+rivals=(tokenizers==0.23.3 tiktoken==0.14.0 regex==2026.11.19)  # without what they import only to download
 peers=(numpy==2.4.6 safetensors==0.8.0 tokenizers==0.23.3 tiktoken==0.14.0 transformers==5.24.0)
 
 # Prints those of the given requirements that .venv lacks.
@@ -195,6 +196,10 @@ install() {
 make_venv
 mapfile -t wanted < <(lacking "${light[@]}")
 [ "${#wanted[@]}" = 0 ] || install "LibTorch 2.11.0 from its Python wheel" 2600 --no-deps "${wanted[@]}"
+if [ -n "$tests" ]; then
+  mapfile -t wanted < <(lacking "${rivals[@]}")
+  [ "${#wanted[@]}" = 0 ] || install "the tokenizers that ours must agree with" 60 --no-deps "${wanted[@]}"
+fi
 if [ -n "$full" ]; then
   # One of the packages that only the full installation has.
   mapfile -t wanted < <(lacking nvidia-cudnn-cu13 nvidia-cublas)

@@ -84,6 +84,28 @@ class Setup(unittest.TestCase):
             self.expect_refused(result, "LibTorch 2.11.0", "no network")
         self.assertNotIn("afresh", result[1])
 
+    def test_tests_get_the_tokenizers_and_no_more(self):
+        python = self.folder / ".venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text("""#!/bin/sh
+case "$1" in
+  -) for one in "$@"; do case $one in tokenizers==*|tiktoken==*|regex==*) echo "$one" ;; esac; done ;;
+  -m) echo "$@" >>"$0.log" ;;
+esac
+""")
+        python.chmod(0o755)
+        log = python.with_name("python.log")
+        self.assertEqual(self.run_setup("--skip-packages")[0], 0)
+        self.assertFalse(log.exists())
+        status, output, errors = self.run_setup("--skip-packages", "--tests")
+        self.assertEqual(status, 0, errors)
+        self.assertIn("tokenizers", output)
+        asked = log.read_text().split()
+        self.assertEqual(log.read_text().count("\n"), 1)
+        self.assertIn("--no-deps", asked)
+        self.assertEqual([one.split("==")[0] for one in asked if "==" in one], ["tokenizers", "tiktoken", "regex"])
+        self.assertFalse((self.folder / ".venv" / "unfinished").exists())
+
     def test_a_run_cut_off_starts_afresh(self):
         (self.folder / ".venv").mkdir()
         (self.folder / ".venv" / "unfinished").touch()
