@@ -10,6 +10,9 @@ namespace {
 constexpr double kAverageRate = 0.05;
 // The moving average of the gradient norm means little before this many accepted steps.
 constexpr double kFirstJudged = 20;
+// A spike on this many batches in a row is no batch's fault: the weights stand where the loss is
+// steep, and the clipped step is the way out.
+constexpr double kSpikesInRow = 3;
 
 Tensor scalar(double value, const torch::Device& device) {
   return torch::full({}, value, torch::TensorOptions().dtype(torch::kFloat32).device(device));
@@ -79,16 +82,18 @@ UpdateResult Optimizer::step(double learning_rate, const Tensor& loss) {
   Tensor good = result.grad_norm.isfinite()
                     .logical_and(result.predictor_grad_norm.isfinite())
                     .logical_and(loss.detach().isfinite());
+  Tensor norm = result.grad_norm;
   if (guard_.spike_factor > 0) {
     const Tensor judged = accepted_.ge(kFirstJudged);
-    const Tensor spike =
-        result.grad_norm.gt(guard_.spike_factor * average_norm_).logical_and(judged);
-    good = good.logical_and(spike.logical_not());
+    const Tensor most = guard_.spike_factor * average_norm_;
+    const Tensor spike = norm.gt(most).logical_and(judged);
+    good = good.logical_and(spike.logical_and(in_row_.lt(kSpikesInRow)).logical_not());
+    norm = torch::where(spike, most, norm);  // one let through counts as the largest that is none
   }
   const Tensor bad = good.logical_not().to(torch::kFloat32);
   const Tensor rate = torch::where(accepted_.eq(0), torch::ones_like(accepted_),
                                    torch::full_like(accepted_, kAverageRate));
-  const Tensor moved = average_norm_ + rate * (result.grad_norm - average_norm_);
+  const Tensor moved = average_norm_ + rate * (norm - average_norm_);
   average_norm_.copy_(torch::where(good, moved, average_norm_));
   in_row_.copy_(torch::where(good, torch::zeros_like(in_row_), in_row_ + 1));
   const Tensor counted = 1 - bad;
@@ -152,11 +157,10 @@ void Optimizer::restore(const std::map<std::string, Tensor>& state) {
           "' must have shape ", tensor.sizes(), " but has ", found->second.sizes());
   }
   for (const auto& [name, tensor] : state) {
-    const auto found = own.find(name);
-    check(found != own.end(), "the optimizer state has '", name,
+    check(own.count(name) > 0, "the optimizer state has '", name,
           "', which this model has no place for");
-    found->second.copy_(tensor);
   }
+  for (const auto& [name, tensor] : own) tensor.copy_(state.at(name));
 }
 
 }  // namespace pointwork
