@@ -42,8 +42,11 @@ std::string key_hint(const std::string& path, const std::vector<std::string>& ke
   if (is_section(section)) {
     const std::string close = nearest(name, names_in(section));
     if (!close.empty()) return meant(section.empty() ? close : section + "." + close);
-  } else if (const std::string close = nearest(path, keys); !close.empty()) {
-    return meant(close);
+  } else {
+    std::vector<std::string> all = keys;
+    all.insert(all.end(), sections.begin(), sections.end());
+    const std::string close = nearest(path, all);
+    if (!close.empty()) return meant(close);
   }
   for (const auto* paths : {&keys, &sections}) {
     for (const std::string& one : *paths) {

@@ -12,8 +12,10 @@ namespace {
 
 // Of attention and mlp, rounds counted: each is a site to build and to run.
 constexpr int64_t kMostLeaves = 100'000;
-// A parameter's name has a part for every branch above it, and safetensors names end at 512 bytes.
-constexpr size_t kLongestName = 64, kLongestPath = 400, kDeepest = 32;
+// A parameter's name has a part for every branch above it: the branch's name or "body", a dot, and
+// a number where a name comes twice. Names in safetensors end at 512 bytes, and layer and leaf have
+// up to 50.
+constexpr size_t kLongestName = 64, kPartBesides = 8, kLongestPath = 460, kDeepest = 32;
 // Rows and slots are numbered by int32.
 constexpr int64_t kMostTokens = INT32_MAX;
 constexpr size_t kMostHints = 100;
@@ -138,9 +140,9 @@ class Checker {
       measure(layer, leaves, bytes);
       total = std::min(total + leaves[layer], kMostLeaves + 1);
       if (bytes[layer] > kLongestPath) {
-        problem("branch.", layer, ": the names of a branch in it and of those above have ",
-                bytes[layer], " letters together, which parameters are called by; at most ",
-                kLongestPath, " are allowed");
+        problem("branch.", layer, ": names of parameters in it would have up to ", bytes[layer],
+                " letters; at most ", kLongestPath,
+                " are allowed: shorten the names of the branches in it");
         return;
       }
     }
@@ -163,7 +165,7 @@ class Checker {
     }
     const auto* repeat = std::get_if<RepeatConfig>(&branch.form);
     leaves[name] = std::min(inside * (repeat ? repeat->times : 1), kMostLeaves + 1);
-    bytes[name] = longest + name.size() + 1;
+    bytes[name] = longest + name.size() + kPartBesides;
   }
 
   void train() {

@@ -47,6 +47,9 @@ void ConfigReader::read(const toml::table& root, Config& config) {
     else
       unknown(key, given);
   }
+  std::stable_sort(problems_.begin(), problems_.end(), [](const Problem& a, const Problem& b) {
+    return std::pair(a.is_override, a.line) < std::pair(b.is_override, b.line);
+  });
   size_t hints = 0;
   for (Problem& one : problems_) {
     if (one.is_unknown)
@@ -57,8 +60,12 @@ void ConfigReader::read(const toml::table& root, Config& config) {
 
 std::vector<std::string> ConfigReader::problems() const {
   std::vector<std::string> all;
-  for (const Problem& one : problems_)
-    all.push_back(concat(one.where, printable(one.path, 200), one.what));
+  for (const Problem& one : problems_) {
+    const std::string where = one.is_override ? "--"
+                              : one.line > 0  ? concat("line ", one.line, ": ")
+                                              : "";
+    all.push_back(concat(where, printable(one.path, 200), one.what));
+  }
   return all;
 }
 
@@ -69,12 +76,8 @@ bool ConfigReader::only_unknown_overrides() const {
 }
 
 void ConfigReader::problem(const std::string& path, const Given& given, const std::string& what) {
-  std::string where;
-  if (given.is_override)
-    where = "--";
-  else if (given && given.node->source().begin.line > 0)
-    where = concat("line ", given.node->source().begin.line, ": ");
-  problems_.push_back({where, path, what, false, given.is_override});
+  const uint32_t line = given && !given.is_override ? given.node->source().begin.line : 0;
+  problems_.push_back({path, what, given.is_override, false, line});
 }
 
 void ConfigReader::unknown(const std::string& path, const Given& given) {

@@ -30,13 +30,14 @@ class ConfigReader {
 
   void read(const toml::table& root, Config& config);
 
-  std::vector<std::string> problems() const;  // one string each, with its place and path
+  std::vector<std::string> problems() const;  // one string each; the file's by line come first
   bool only_unknown_overrides() const;        // the problems are all of that kind
 
  private:
   struct Problem {
-    std::string where, path, what;  // an unknown key's `what` follows when all keys are known
-    bool is_unknown = false, is_override = false;
+    std::string path, what;  // an unknown key's `what` follows when all keys are known
+    bool is_override = false, is_unknown = false;
+    uint32_t line = 0;  // of the file; 0: not known
   };
 
   void problem(const std::string& path, const Given& given, const std::string& what);
