@@ -17,6 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Of the call before: check()'s arguments have no order, so that call cannot stand among them.
 std::string reason() { return std::strerror(errno); }
 
 class Descriptor {
@@ -62,7 +63,8 @@ std::string read_file(const fs::path& path, uint64_t limit) {
   Descriptor file(path, O_RDONLY);
   check(static_cast<bool>(file), "cannot read ", path.string(), ": ", reason());
   struct stat status {};
-  check(fstat(file.get(), &status) == 0, "cannot read ", path.string(), ": ", reason());
+  const bool known = fstat(file.get(), &status) == 0;
+  check(known, "cannot read ", path.string(), ": ", reason());
   check(!S_ISDIR(status.st_mode), "cannot read ", path.string(),
         ": it is a folder, expected a file");
   std::string content;
@@ -119,8 +121,9 @@ void write_folder(const fs::path& final_path, const std::function<void(const fs:
   check(!error, "cannot make the folder ", parent.string(), ": ", error.message());
   const fs::path temporary = target.string() + ".tmp-" + std::to_string(getpid());
   fs::remove_all(temporary, error);
-  check(fs::create_directory(temporary, error), "cannot make the folder ", temporary.string(), ": ",
-        error.message());
+  const bool made = fs::create_directory(temporary, error);
+  check(made, "cannot make the folder ", temporary.string(), ": ",
+        error ? error.message() : "it is there and cannot be removed");
   try {
     fill(temporary);
     sync_tree(temporary);
@@ -143,14 +146,16 @@ void write_folder(const fs::path& final_path, const std::function<void(const fs:
 void fsync_path(const fs::path& path) {
   Descriptor file(path, O_RDONLY);
   check(static_cast<bool>(file), "cannot open ", path.string(), ": ", reason());
-  check(fsync(file.get()) == 0, "cannot write ", path.string(), ": ", reason());
+  const bool written = fsync(file.get()) == 0;
+  check(written, "cannot write ", path.string(), ": ", reason());
 }
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
   Descriptor file(path, O_RDONLY);
   check(static_cast<bool>(file), "cannot read ", path.string(), ": ", reason());
   struct stat status {};
-  check(fstat(file.get(), &status) == 0, "cannot read ", path.string(), ": ", reason());
+  const bool known = fstat(file.get(), &status) == 0;
+  check(known, "cannot read ", path.string(), ": ", reason());
   check(S_ISREG(status.st_mode), "cannot read ", path.string(), ": expected a file");
   size_ = static_cast<size_t>(status.st_size);
   if (size_ == 0) return;

@@ -7,6 +7,7 @@
 #include "pointwork/base/printable.h"
 #include "pointwork/files/file.h"
 #include "pointwork/files/hash.h"
+#include "pointwork/files/strict_json.h"
 
 namespace pointwork {
 namespace {
@@ -14,8 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kVersion = 1, kDeepest = 32;
-constexpr uint64_t kLongestManifest = uint64_t{64} << 20;
+constexpr int kVersion = 1;
+constexpr size_t kDeepest = 32;
+constexpr uint64_t kLongestManifest = 4 << 20;
 
 std::vector<std::string> files_of(const fs::path& folder) {
   std::vector<std::string> names;
@@ -36,12 +38,6 @@ std::string hash_of(Json document) {
 
 // The one text of a document: a byte more or less is damage too.
 std::string text_of(const Json& document) { return document.dump(2) + "\n"; }
-
-// Written by nobody, and printing it would end the stack.
-bool refuse_depth(int depth, Json::parse_event_t, Json&) {
-  check(depth <= kDeepest, "it is nested more than ", kDeepest, " deep");
-  return true;
-}
 
 bool safe_name(const std::string& name) {
   const fs::path path(name);
@@ -87,7 +83,9 @@ ManifestReport verify_manifest(const fs::path& folder) {
   std::map<std::string, std::pair<uint64_t, std::string>> files;
   try {
     const std::string content = read_file(path, kLongestManifest);
-    const Json document = Json::parse(content, refuse_depth);
+    const std::string fault = json_fault(content, kDeepest);
+    check(fault.empty(), "it ", fault);
+    const Json document = Json::parse(content);
     check(content == text_of(document) && document.at("hash") == hash_of(document),
           "its content does not have the hash it was saved with");
     check(document.at("version") == kVersion, "version ", document.at("version").dump(),

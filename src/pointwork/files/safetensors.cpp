@@ -13,6 +13,7 @@
 #include "pointwork/base/check.h"
 #include "pointwork/base/printable.h"
 #include "pointwork/files/hash.h"
+#include "pointwork/files/strict_json.h"
 
 namespace pointwork {
 namespace {
@@ -59,30 +60,6 @@ uint64_t bytes_of(const std::string& here, const std::string& dtype,
 void check_name(const std::string& where, const std::string& name) {
   check(name.size() <= kLongestName, where, "a tensor's name has ", name.size(),
         " bytes, more than ", kLongestName);
-}
-
-// A parser that refuses at once what nlohmann::json would let pass: duplicate keys and great depth.
-Json parse_header(const std::string& where, std::string_view text) {
-  using Event = Json::parse_event_t;
-  std::vector<std::set<std::string>> keys;
-  const auto watch = [&](int above, Event event, Json& parsed) {
-    if (event == Event::object_start || event == Event::array_start)
-      check(static_cast<size_t>(above) < kDeepest, where, "its header is nested more than ",
-            kDeepest, " deep");
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key) {
-      const std::string key = parsed.get<std::string>();
-      check(keys.back().insert(key).second, where, "its header has the key '", printable(key),
-            "' twice");
-    }
-    return true;
-  };
-  try {
-    return Json::parse(text.begin(), text.end(), watch);
-  } catch (const nlohmann::json::exception&) {
-    fail(where, "its header is not valid JSON");
-  }
 }
 
 uint64_t whole(const std::string& where, const std::string& what, const Json& value) {
@@ -153,7 +130,9 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
   std::memcpy(&data_, all.data(), 8);
   data_ += 8;
 
-  const Json header = parse_header(where, text);
+  const std::string fault = json_fault(text, kDeepest);
+  check(fault.empty(), where, "its header ", fault);
+  const Json header = Json::parse(text);
   for (const auto& [name, value] : header.items()) {
     if (name != kMetadata) {
       tensors_.push_back(read_entry(where, name, value));
