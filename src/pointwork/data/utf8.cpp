@@ -2,40 +2,16 @@
 
 #include <cstring>
 
+#include "pointwork/text/utf8.h"
+
 namespace pointwork {
 namespace {
 
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-
-// Length of the well-formed character at `at`, or 0; then `bad` is the length of the ill-formed run
-// (The Unicode Standard, table 3-7: maximal subparts).
+// Length of the character at `at`, or 0; then `bad` is the length of the ill-formed run, or NUL's.
 size_t character_at(std::string_view text, size_t at, size_t& bad) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(at);
-  bad = 1;
-  if (lead < 0x80) return lead != 0;
-  size_t more = 0;
-  unsigned char low = 0x80, high = 0xBF;
-  if (lead >= 0xC2 && lead <= 0xDF) {
-    more = 1;
-  } else if (lead >= 0xE0 && lead <= 0xEF) {
-    more = 2;
-    if (lead == 0xE0) low = 0xA0;
-    if (lead == 0xED) high = 0x9F;
-  } else if (lead >= 0xF0 && lead <= 0xF4) {
-    more = 3;
-    if (lead == 0xF0) low = 0x90;
-    if (lead == 0xF4) high = 0x8F;
-  } else {
-    return 0;
-  }
-  for (size_t i = 1; i <= more; ++i) {
-    if (at + i >= text.size() || byte(at + i) < low || byte(at + i) > high) return 0;
-    low = 0x80;
-    high = 0xBF;
-    bad = i + 1;
-  }
-  return more + 1;
+  const Utf8Character c = utf8_character(text, at);
+  bad = c.length == 0 ? c.bad : 1;
+  return c.length == 1 && c.code == 0 ? 0 : c.length;
 }
 
 bool eight_plain(const char* text) {

@@ -57,14 +57,12 @@ class PairMerger {
                         .count = static_cast<int64_t>(counts.count(i))});
       for (const char c : piece) ids_.push_back(id_of[static_cast<unsigned char>(c)]);
     }
-    for (size_t id = 0; id < tokens_.size(); ++id)
-      token_ids_.emplace(tokens_[id], static_cast<int32_t>(id));
     for (uint32_t w = 0; w < words_.size(); ++w) {
       const int32_t* at = ids_.data() + words_[w].begin;
-      for (uint32_t i = 0; i + 1 < words_[w].length; ++i) add(at[i], at[i + 1], words_[w].count, w);
+      for (uint32_t i = 0; i + 1 < words_[w].length; ++i)
+        add(key_of(at[i], at[i + 1]), words_[w].count, w);
     }
     for (const auto& [key, found] : pairs_) queue_.push({found.count, key});
-    fresh_.clear();
   }
 
   // Makes the most frequent pair one token; false where there is none.
@@ -75,7 +73,11 @@ class PairMerger {
       const auto found = pairs_.find(top.key);
       if (found == pairs_.end()) continue;
       if (found->second.count != top.count) {  // it has become rarer since
-        if (found->second.count > 0) queue_.push({found->second.count, top.key});
+        if (found->second.count > 0) {
+          queue_.push({found->second.count, top.key});
+        } else {
+          pairs_.erase(found);
+        }
         continue;
       }
       const std::vector<uint32_t> places = std::move(found->second.words);
@@ -88,7 +90,9 @@ class PairMerger {
 
   int64_t size() const { return static_cast<int64_t>(tokens_.size()); }
 
-  bool has(const std::string& token) const { return token_ids_.contains(token); }
+  bool has(const std::string& token) const {
+    return std::find(tokens_.begin(), tokens_.end(), token) != tokens_.end();
+  }
 
   Vocabulary take() {
     return {.tokens = std::move(tokens_), .merges = std::move(merges_), .added = {}};
@@ -112,12 +116,15 @@ class PairMerger {
     }
   };
 
-  void add(int32_t left, int32_t right, int64_t count, uint32_t word) {
-    const uint64_t key = key_of(left, right);
+  void add(uint64_t key, int64_t count, uint32_t word) {
     Found& found = pairs_[key];
     found.count += count;
     if (found.words.empty() || found.words.back() != word) found.words.push_back(word);
-    fresh_.push_back(key);
+  }
+
+  void add_fresh(int32_t left, int32_t right, int64_t count, uint32_t word) {
+    fresh_.push_back(key_of(left, right));
+    add(fresh_.back(), count, word);
   }
 
   void take_away(int32_t left, int32_t right, int64_t count) {
@@ -127,11 +134,12 @@ class PairMerger {
 
   void merge(uint64_t key, const std::vector<uint32_t>& places) {
     const auto left = static_cast<int32_t>(key >> 32), right = static_cast<int32_t>(key);
-    std::string bytes = tokens_[static_cast<size_t>(left)] + tokens_[static_cast<size_t>(right)];
-    const auto [known, added] = token_ids_.emplace(bytes, static_cast<int32_t>(tokens_.size()));
-    if (added) tokens_.push_back(std::move(bytes));
-    if (merged_.insert(key).second) merges_.emplace_back(left, right);
-    for (const uint32_t w : places) merge_in(w, left, right, known->second);
+    // These bytes are no token yet: what becomes of a stretch whose ends no merge crossed depends
+    // on its bytes alone, so it cannot be one token here and two there.
+    const auto whole = static_cast<int32_t>(tokens_.size());
+    tokens_.push_back(tokens_[static_cast<size_t>(left)] + tokens_[static_cast<size_t>(right)]);
+    merges_.emplace_back(left, right);
+    for (const uint32_t w : places) merge_in(w, left, right, whole);
     std::sort(fresh_.begin(), fresh_.end());
     fresh_.erase(std::unique(fresh_.begin(), fresh_.end()), fresh_.end());
     for (const uint64_t pair : fresh_) {
@@ -151,11 +159,11 @@ class PairMerger {
       if (from + 1 < word.length && ids[from] == left && ids[from + 1] == right) {
         if (to > 0) {
           take_away(ids[to - 1], left, word.count);
-          add(ids[to - 1], whole, word.count, w);
+          add_fresh(ids[to - 1], whole, word.count, w);
         }
         if (from + 2 < word.length) {
           take_away(right, ids[from + 2], word.count);
-          add(whole, ids[from + 2], word.count, w);
+          add_fresh(whole, ids[from + 2], word.count, w);
         }
         ids[to] = whole;
         from += 2;
@@ -168,12 +176,10 @@ class PairMerger {
 
   std::vector<std::string> tokens_;
   std::vector<Pair> merges_;
-  std::unordered_map<std::string, int32_t> token_ids_;
-  std::unordered_set<uint64_t, KeyHash> merged_;
   std::vector<int32_t> ids_;
   std::vector<Word> words_;
   std::unordered_map<uint64_t, Found, KeyHash> pairs_;
-  std::vector<uint64_t> fresh_;  // pairs that grew in the merge at hand
+  std::vector<uint64_t> fresh_;  // pairs that the merge at hand makes
   std::priority_queue<Candidate> queue_;
 };
 

@@ -87,6 +87,7 @@ void learn_block(uint32_t block) {
   static std::mutex mutex;
   static const KindPattern pattern;  // its match data is used under the mutex only
   const std::lock_guard lock(mutex);
+  if (g_known[block].load(std::memory_order_relaxed)) return;  // others read it by now
   for (uint32_t code = block * kBlock; code < (block + 1) * kBlock; ++code) {
     if (code < 0xD800 || code > 0xDFFF) g_kinds[code] = pattern.kind(code);
   }

@@ -3,9 +3,10 @@
 //
 //   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //
-// Letters, numbers and white space are PCRE2's, but U+180E is no white space, as in the patterns'
-// other implementations. Any bytes can be split: a byte that belongs to no well-formed character
-// counts as a symbol, so text splits as it would with U+FFFD in the place of each such byte.
+// Letters, numbers and white space are those of PCRE2's Unicode, but U+180E is no white space, as
+// with other engines; so only letters that Unicode has since been given may split otherwise. Any
+// bytes can be split: a byte that belongs to no well-formed character counts as a symbol, so text
+// splits as it would with U+FFFD in the place of each such byte.
 
 #include <cstddef>
 #include <string_view>
