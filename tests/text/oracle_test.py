@@ -6,11 +6,12 @@ usage: oracle_test.py PROGRAM own|gpt2|corpus
 own     a tokenizer learnt here: merges, ids and tokenizer.json against `tokenizers`; needs the wheels only
 gpt2    GPT-2's tokenizer on hard text; needs gpt2-tokenizer of the data folder besides
 corpus  GPT-2's tokenizer on every English text of the data folder: all of it against tiktoken, and against tokenizers as much as
-        POINTWORK_ORACLE_MB megabytes of each file (0.3 by default: tokenizers reads 1 or 2 MB a second)
+        POINTWORK_ORACLE_MB megabytes of each file (0.2 by default: tokenizers reads 1 or 2 MB a second)
 
 The data folder is $POINTWORK_DATA, else ../shared/data; the wheels are in .venv (scripts/setup.sh --tests). Without them the status is 77: skipped.
 """
 
+import array
 import collections
 import concurrent.futures
 import json
@@ -292,11 +293,18 @@ class Corpus(Gpt2):
         if batch:
             yield batch
 
+    def test_ids_that_nanogpt_shipped(self):
+        folder = DATA / "openwebtext-sample"
+        shipped = array.array("H", lzma.decompress((folder / "val.bin.xz").read_bytes()))
+        with lzma.open(folder / "openwebtext-1000.jsonl.xz", "rt", encoding="utf-8") as file:
+            text = "".join(json.loads(line)["text"] + END for line in file)
+        self.assertEqual(ids_of(run("encode", self.path, data=text.encode())), shipped.tolist())
+
     def test_ids_on_every_english_text(self):
         tiktoken, tokenizers = self.tiktoken(), self.tokenizers()
         tokenizers.encode_special_tokens = True
         spelt = [str(i) for i in range(50257)]
-        share = int(float(os.environ.get("POINTWORK_ORACLE_MB", "0.3")) * 1e6)
+        share = int(float(os.environ.get("POINTWORK_ORACLE_MB", "0.2")) * 1e6)
         left = collections.defaultdict(lambda: share)  # of each file, for tokenizers
         done = collections.Counter()
 
