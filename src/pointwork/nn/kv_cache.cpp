@@ -39,8 +39,6 @@ int64_t KvCache::bytes() const {
 
 void KvCache::append(Cell& cell, const Tensor& key, const Tensor& value) {
   const int64_t needed = cell.length + key.size(0);
-  check(needed <= limit_, "[kv_cache] a sequence would hold ", needed, " rows but the limit is ",
-        limit_);
   if (!cell.key.defined() || needed > cell.key.size(0)) {
     const int64_t old = cell.key.defined() ? cell.key.size(0) : 0;
     const int64_t reserve = std::min(limit_, std::max({needed, 2 * old, kFirstReserve}));
@@ -60,10 +58,22 @@ void KvCache::append(Cell& cell, const Tensor& key, const Tensor& value) {
 Tensor KvCache::attend(int64_t site, const Tensor& query, const Tensor& key, const Tensor& value,
                        const Rows& rows, double scale) {
   check(!torch::GradMode::is_enabled(), "[kv_cache] serves inference only: gradients must be off");
+  check(!rows.document.defined(), "[kv_cache] keeps no documents apart: rows must have none");
+  check(site >= 0 && site < sites(), "[kv_cache] has ", sites(), " sites but was asked for ", site);
   const int64_t total = query.size(0);
   Tensor out = torch::empty(query.sizes(), query.options());
   const int32_t* start = rows.start.data_ptr<int32_t>();
   const Tensor of = rows.sequence.cpu();
+  // All or nothing: an error leaves the cache as it was.
+  for (int64_t b = 0; b < rows.sequences(); ++b) {
+    if (start[b] == start[b + 1]) continue;
+    const int64_t sequence = of.data_ptr<int32_t>()[start[b]];
+    check(sequence >= 0 && sequence < sequences_, "[kv_cache] has ", sequences_,
+          " sequences but was asked for ", sequence);
+    const int64_t needed = length(site, sequence) + start[b + 1] - start[b];
+    check(needed <= limit_, "[kv_cache] a sequence would hold ", needed, " rows but the limit is ",
+          limit_);
+  }
 
   Tensor visible = torch::empty({total}, torch::kInt32);
   Tensor local = torch::empty({total}, torch::kInt32);

@@ -1,5 +1,7 @@
 #include "pointwork/nn/routed.h"
 
+#include <algorithm>
+
 #include "pointwork/base/check.h"
 #include "pointwork/ops/rows.h"
 #include "pointwork/route/choice.h"
@@ -36,22 +38,24 @@ Output Routed::forward(const Tensor& x, Context& ctx) { return run(x, ctx, false
 Output Routed::add_to(const Tensor& x, Context& ctx) { return run(x, ctx, true); }
 
 void Routed::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
-  const double rows = extent.total();
-  const auto part = [&](const std::string& what, double weights, double all) {
-    parts.push_back({name + "." + what, 2 * weights * rows, all, all * extent.share()});
+  const double capacity = router->capacity(extent.step);
+  const auto part = [&](const std::string& what, double weights, double all, double share) {
+    parts.push_back({name + "." + what, 2 * weights * share * extent.total(), all,
+                     all * share * extent.share()});
   };
   if (router->weight.defined()) {
     const auto size = static_cast<double>(router->weight.numel());
-    part("router", size, size);
+    part("router", size, size, 1);
   }
   if (router->predictor) {
     const Predictor& p = *router->predictor;
     const auto weights = static_cast<double>(p.hidden.numel() + p.output.numel());
-    part("router.predictor", weights, weights + static_cast<double>(p.hidden_bias.numel() + 1));
+    // Where every row enters nobody asks it.
+    part("router.predictor", weights, weights + static_cast<double>(p.hidden_bias.numel() + 1),
+         capacity < 1 ? 1 : 0);
   }
 
   Extent inner = extent;
-  const double capacity = router->capacity(extent.step);
   if (extent.entered) {
     check(*extent.next_entered < extent.entered->size(), "[", name,
           "] has no measured route left to count");
@@ -73,16 +77,20 @@ void Routed::flops(Extent& extent, const std::string& name, FlopParts& parts) co
 }
 
 // The gathered rows, the body's, the new stream; score, and the predictor's hidden row on both
-// sides of its activation.
+// sides of its activation. What a score is a product of is float32: in bfloat16 a copy.
 double Routed::kept_bytes(const Extent& extent, double element) const {
   const double capacity = router->capacity(extent.step);
   Extent inner = extent;
   for (double& n : inner.rows) n = static_cast<double>(slots_of(capacity, static_cast<int64_t>(n)));
   const double width = width_;
+  const double wide = std::max(element, 4.0);
+  const double copy = router->weight.defined() && element < 4 ? width * wide : 0;
   const double predictor =
-      router->predictor ? 2 * static_cast<double>(router->predictor->hidden.size(0)) * element : 0;
+      router->predictor && capacity < 1
+          ? static_cast<double>(router->predictor->hidden.size(0)) * (element + wide)
+          : 0;
   return body->kept_bytes(inner, element) + inner.total() * width * element +
-         extent.total() * (width * element + predictor + 16);
+         extent.total() * (width * element + copy + predictor + 16);
 }
 
 int64_t Routed::number_sites(int64_t first) { return body->number_sites(first); }

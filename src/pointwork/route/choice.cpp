@@ -26,7 +26,7 @@ Route route_of(const Tensor& token, const Rows& rows, int64_t each) {
 Tensor wanted_counts(const Rows& rows, double capacity) {
   if (!rows.valid.defined()) return {};
   const Tensor valid = rows.valid.view({rows.sequences(), rows.each}).sum(1).to(torch::kFloat64);
-  return (valid * capacity - 1e-9).ceil().clamp_min(0).to(torch::kInt32);
+  return at::minimum((valid * capacity - 1e-9).ceil().clamp_min(1), valid).to(torch::kInt32);
 }
 
 }  // namespace
@@ -72,29 +72,32 @@ Tensor boundary_score(const Tensor& score, const Rows& rows, double capacity) {
           .view({rows.sequences(), -1});
   const Tensor lowest = values.amin(1);
   const Tensor any = lowest.isfinite();
-  return lowest.masked_fill(any.logical_not(), 0).sum() / any.sum().clamp_min(1);
+  return lowest.masked_fill(any.logical_not(), 0).sum() / any.sum();  // NaN where there is none
 }
 
 Tensor random_scores(const std::string& name, const Rows& rows, uint64_t seed, int64_t round) {
   const uint64_t key = stream_key(seed, name + "#" + std::to_string(round));
-  const Tensor position = rows.position.cpu(), sequence = rows.sequence.cpu();
+  const Tensor position = rows.position.cpu();
   Tensor scores = torch::empty({rows.count()}, torch::kFloat32);
   const int32_t* at = position.data_ptr<int32_t>();
-  const int32_t* of = sequence.data_ptr<int32_t>();
+  const int32_t* start = rows.start.data_ptr<int32_t>();
   const int64_t* sequence_key = rows.key.data_ptr<int64_t>();
   float* out = scores.data_ptr<float>();
-  for (int64_t t = 0; t < rows.count(); ++t) {
-    out[t] = static_cast<float>(random_normal(key, static_cast<uint64_t>(at[t]),
-                                              static_cast<uint64_t>(sequence_key[of[t]])));
+  for (int64_t b = 0; b < rows.sequences(); ++b) {
+    for (int32_t t = start[b]; t < start[b + 1]; ++t) {
+      out[t] = static_cast<float>(
+          random_normal(key, static_cast<uint64_t>(at[t]), static_cast<uint64_t>(sequence_key[b])));
+    }
   }
   return scores.to(rows.position.device());
 }
 
 double inverse_normal(double p) {
   check(p > 0 && p < 1, "inverse_normal expects p in (0, 1) but found ", p);
-  // Newton on Φ(z) − p from the logistic approximation; the tail is handled by symmetry.
+  // Newton on Φ(z) − p from the logistic approximation, or in the tail from the bound e^(−z²/2);
+  // the other half by symmetry.
   if (p > 0.5) return -inverse_normal(1 - p);
-  double z = std::log(p / (1 - p)) / 1.702;
+  double z = p < 0.02 ? -std::sqrt(-2 * std::log(p)) : std::log(p / (1 - p)) / 1.702;
   for (int i = 0; i < 100; ++i) {
     const double error = 0.5 * std::erfc(-z * M_SQRT1_2) - p;
     const double density = std::exp(-z * z / 2) * 0.3989422804014327;

@@ -15,7 +15,7 @@ int64_t slots_of(double capacity, int64_t rows);
 
 // Expert choice (Mixture-of-Depths eq. 1): each sequence's ⌈c·v⌉ highest scores among its v valid
 // rows, ascending, ties to the lower row; other slots empty. `score` float32 [T]; every sequence
-// has rows.each rows. Error on a NaN score, naming `name`.
+// has rows.each rows. NaN ranks lowest: the row keeps it, so the loss shows it to the step's guard.
 Route choose_top(const std::string& name, const Tensor& score, const Rows& rows, double capacity);
 
 // Causal choice: the valid rows whose decision is above 0, ascending. Works on ragged rows. Reads
@@ -25,7 +25,8 @@ Route choose_above_zero(const Tensor& decision, const Rows& rows);
 // Every row enters, in order: what capacity 1 means in every phase.
 Route choose_all(const Rows& rows);
 
-// The k-th highest score of each sequence, k = ⌈c·v⌉, averaged over sequences. // float32 []
+// The k-th highest score of each sequence, k = ⌈c·v⌉, averaged over sequences where it is finite;
+// NaN where it is in none. // float32 []
 Tensor boundary_score(const Tensor& score, const Rows& rows, double capacity);
 
 // N(0, 1) by seed, name, round, sequence key and position. // float32 [T]

@@ -8,9 +8,9 @@ Tensor chosen_rows(const Route& route) {
 }
 
 Tensor decision_loss(const Route& route) {
-  const Tensor target = chosen_rows(route).to(torch::kFloat32);
+  const Tensor target = chosen_rows(route).to(route.decision.scalar_type());
   if (!route.valid.defined()) return at::binary_cross_entropy_with_logits(route.decision, target);
-  const Tensor valid = route.valid.to(torch::kFloat32);
+  const Tensor valid = route.valid.to(target.scalar_type());
   const Tensor loss =
       at::binary_cross_entropy_with_logits(route.decision, target, {}, {}, at::Reduction::None);
   return (loss * valid).sum() / valid.sum().clamp_min(1);

@@ -30,7 +30,8 @@ struct Route {
                       // .. row_offset[t + 1]]
   Tensor row_slot;    // int32   [filled]
   Tensor logits;      // float32 [T]      router scores before choice
-  Tensor decision;  // float32 [T]      the causal decision's logit: a row enters iff it is above 0
+  Tensor decision;  // float32 [T]      the causal decision's logit: a row enters iff it is above 0;
+                    // undefined at capacity 1, where every row does
   Tensor valid;     // bool    [T]      optional: rows that may be chosen
   Tensor root;      // int32   [T]      rows of the model's input
   double capacity = 1;  // target share in force

@@ -54,37 +54,45 @@ Tensor Router::combine_weight(const Tensor& score) const {
   fail("[", name_, "] unknown router weight");
 }
 
+// The first boundary is taken whole; one that is not finite never enters.
+void Router::move_threshold(const Tensor& boundary) {
+  const torch::NoGradGuard no_grad;
+  const Tensor finite = boundary.isfinite();
+  const Tensor rate = 1 - (1 - config_.threshold_rate) * threshold[1];
+  const Tensor moved = threshold[0] + rate * (boundary - threshold[0]);
+  threshold[0].copy_(torch::where(finite, moved, threshold[0]));
+  threshold[1].copy_(finite.logical_or(threshold[1].gt(0)));
+}
+
+// A row enters where it is above 0.
+Tensor Router::decide(const Tensor& x, const Tensor& score, double capacity, const Context& ctx) {
+  const Tensor seen = score.detach();
+  switch (config_.choice) {
+    case ChoiceKind::expert:
+      return predictor ? predictor->forward(x) : score;
+    case ChoiceKind::random:
+      return seen + inverse_normal(capacity);
+    case ChoiceKind::threshold:
+      if (ctx.training) move_threshold(boundary_score(seen, ctx.rows, capacity));
+      return seen - threshold[0];
+  }
+  fail("[", name_, "] unknown choice");
+}
+
 Route Router::forward(const Tensor& x, Context& ctx) {
   const double capacity = this->capacity(ctx.step);
   const Tensor score = config_.choice == ChoiceKind::random
                            ? random_scores(name_, ctx.rows, ctx.seed, ctx.round)
                            : row_dot(x, weight);
-  const Tensor seen = score.detach();
   const bool all = capacity >= 1;
-
   Tensor decision;
-  if (config_.choice == ChoiceKind::random) {
-    if (!all) decision = seen - inverse_normal(1 - capacity);
-  } else if (config_.choice == ChoiceKind::threshold) {
-    if (ctx.training && !all) {
-      const torch::NoGradGuard no_grad;
-      const Tensor boundary = boundary_score(seen, ctx.rows, capacity);
-      // The first boundary is taken whole; one that is not finite never enters.
-      const Tensor rate = 1 - (1 - config_.threshold_rate) * threshold[1];
-      const Tensor moved = threshold[0] + rate * (boundary - threshold[0]);
-      threshold[0].copy_(torch::where(boundary.isfinite(), moved, threshold[0]));
-      threshold[1].fill_(1);
-    }
-    decision = seen - threshold[0];
-  } else {
-    decision = predictor ? predictor->forward(x) : score;
-  }
+  if (!all) decision = decide(x, score, capacity, ctx);
 
   Route route;
   if (all) {
     route = choose_all(ctx.rows);
   } else if (ctx.routing == Routing::training) {
-    route = choose_top(name_, seen, ctx.rows, capacity);
+    route = choose_top(name_, score, ctx.rows, capacity);
   } else {
     route = choose_above_zero(decision.detach(), ctx.rows);
   }

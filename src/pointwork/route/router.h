@@ -43,6 +43,8 @@ class Router : public torch::nn::Module {
 
  private:
   Tensor combine_weight(const Tensor& chosen_score) const;
+  Tensor decide(const Tensor& x, const Tensor& score, double capacity, const Context& ctx);
+  void move_threshold(const Tensor& boundary);
 
   std::string name_;
   RouteConfig config_;

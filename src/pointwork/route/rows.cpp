@@ -36,9 +36,8 @@ Rows gather_rows_of(const Rows& rows, const Tensor& token, int64_t each) {
   if (each > 0) {
     inner.start = torch::arange(sequences + 1, torch::kInt32) * each;
   } else {
-    const Tensor count = torch::bincount(inner.sequence.cpu(), {}, rows.start.size(0) - 1);
-    inner.start = torch::zeros({sequences + 1}, torch::kInt32);
-    inner.start.slice(0, 1).copy_(count.slice(0, 0, sequences).cumsum(0));
+    // As many as stand before each sequence's first row.
+    inner.start = at::searchsorted(token.cpu(), rows.start, /*out_int32=*/true);
   }
   return inner;
 }

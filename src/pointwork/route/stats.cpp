@@ -60,10 +60,12 @@ RouteStats overall(const std::vector<RouteStats>& stats) {
     sum.router_mean += one.rows * one.router_mean;
     sum.router_std += one.rows * one.router_std;
     sum.accuracy += one.rows * one.accuracy;
-    const double its = one.rows * one.selected_share;
+    // Back to counts, which are whole.
+    const double its = std::round(one.rows * one.selected_share);
+    const double its_hits = std::round(its * one.recall);
     chosen += its;
-    hits += its * one.recall;
-    if (one.precision > 0) decided += its * one.recall / one.precision;
+    hits += its_hits;
+    decided += one.rows - its - std::round(one.rows * one.accuracy) + 2 * its_hits;
   }
   const double rows = std::max(sum.rows, 1.0);
   sum.selected_share = chosen / rows;
