@@ -117,7 +117,7 @@ int run_guarded(const std::string& verb, bool json, const std::function<int()>& 
   try {
     const int status = body();
     std::cout.flush();
-    check(std::fflush(stdout) == 0 && std::cout.good(),
+    check(std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good(),
           "standard output cannot be written (is the disk full?)");
     return status;
   } catch (const UsageError& error) {

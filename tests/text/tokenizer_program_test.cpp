@@ -207,6 +207,16 @@ TEST_F(TokenizerProgram, AFullDiskLeavesNothing) {
   EXPECT_EQ(left(), Words({"corpus.txt"}));
 }
 
+TEST_F(TokenizerProgram, OutputThatCannotBeWrittenIsAnError) {
+  const std::string tokenizer = made();
+  const std::string text = language(7, 20'000);  // more than a buffer holds
+  expect_refused(run({"encode", tokenizer}, {.input = text, .file_limit = 4096}), 1,
+                 {"standard output"});
+  const std::string ids = run({"encode", tokenizer}, {.input = text}).out;
+  expect_refused(run({"decode", tokenizer}, {.input = ids, .file_limit = 4096}), 1,
+                 {"standard output"});
+}
+
 TEST_F(TokenizerProgram, FailuresAreJsonToo) {
   const ProgramResult result = run({"info", folder_ / "none.json", "--json"});
   EXPECT_EQ(result.status, 1);

@@ -1,5 +1,7 @@
 #include "pointwork/text/tokenizer_file.h"
 
+#include <algorithm>
+
 #include "pointwork/base/check.h"
 
 namespace pointwork {
@@ -154,8 +156,8 @@ TokenizerFile read_tokenizer_file(std::string_view text, const std::string& sour
   check(!text.empty(), source, ": is empty, expected a tokenizer.json");
   Handler handler(source);
   const bool valid = Json::sax_parse(text.begin(), text.end(), &handler);
-  check(valid, source, ": is not valid JSON (at byte ", handler.wrong_at, " of ", text.size(),
-        "), expected a tokenizer.json");
+  check(valid, source, ": is not valid JSON (at byte ", std::min(handler.wrong_at, text.size()),
+        " of ", text.size(), "), expected a tokenizer.json");
   return std::move(handler.file);
 }
 
