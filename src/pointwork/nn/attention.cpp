@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "pointwork/nn/attend.h"
 #include "pointwork/nn/kv_cache.h"
-#include "pointwork/ops/attend.h"
 #include "pointwork/ops/linear.h"
 #include "pointwork/ops/norm.h"
 #include "pointwork/ops/rope.h"

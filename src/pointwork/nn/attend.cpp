@@ -1,4 +1,4 @@
-#include "pointwork/ops/attend.h"
+#include "pointwork/nn/attend.h"
 
 #include <ATen/ATen.h>
 

@@ -1,5 +1,5 @@
 #pragma once
-// Causal attention among rows.
+// Causal attention among rows: an op that knows what Rows are, and so stands above them.
 
 #include <torch/types.h>
 
