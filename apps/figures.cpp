@@ -55,6 +55,7 @@ Json to_json(const Figures& f) {
                  {"optimizer", whole(f.memory.optimizer)},
                  {"activations", whole(f.memory.activations)},
                  {"head", whole(f.memory.head)},
+                 {"slack", whole(f.memory.slack)},
                  {"library", whole(f.memory.library)}}}};
   if (f.measured) json["measured"] = phases(*f.measured);
   return json;

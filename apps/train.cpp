@@ -187,8 +187,12 @@ int run(const Options& options, const Common& common) {
   if (options.dry_run) return dry_run(options, common, device);
   if (options.data.empty())
     throw UsageError("--data DIR is needed: a data set made by `pointwork prepare`");
-  keep_freed_memory();
   const Config config = load_config(options.file, common.overrides);
+  {
+    // Before the machine is measured: what is wrong with the data is told at once.
+    const Dataset dataset(options.data);
+    check_fits(dataset, with_vocabulary(config, dataset));
+  }
   const torch::Dtype dtype =
       config.train.precision == Precision::bfloat16 ? torch::kBFloat16 : torch::kFloat32;
   RunOptions how{.data = options.data,
@@ -198,6 +202,7 @@ int run(const Options& options, const Common& common) {
                  .name = fs::absolute(run_folder(options)).lexically_normal().filename().string(),
                  .device = device,
                  .peak_flops_per_second = gemm_peak_flops_per_second(dtype, device, 0.3)};
+  keep_freed_memory();
   Watcher watcher(common);
   const RunResult result = run_training(config, how, watcher.view());
   watcher.finish();

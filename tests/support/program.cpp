@@ -64,7 +64,8 @@ ProgramResult run_program(const std::vector<std::string>& arguments,
       signalled = true;
     }
     if (seconds > options.timeout) kill(child, SIGKILL);
-    usleep(2000);
+    if (options.watch) options.watch(child, seconds);
+    usleep(options.watch ? 200 : 2000);
   }
   ProgramResult result;
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -1,6 +1,7 @@
 #pragma once
 // Runs the `pointwork` program as a user would.
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ struct ProgramOptions {
   int signal = 0;                                  // sent after `signal_after` seconds; 0: none
   double signal_after = 0;
   long long file_limit = 0;  // RLIMIT_FSIZE in bytes; 0: none
+  // Called over and over while it runs, with the seconds since its start: may send it signals.
+  std::function<void(int process, double seconds)> watch;
 };
 
 ProgramResult run_program(const std::vector<std::string>& arguments,

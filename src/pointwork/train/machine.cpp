@@ -1,13 +1,14 @@
 #include "pointwork/train/machine.h"
 
 #include <c10/core/CachingDeviceAllocator.h>
-#include <malloc.h>
 #include <torch/cuda.h>
 
 #include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <string>
+
+#include "pointwork/train/block_cache.h"
 
 namespace pointwork {
 namespace {
@@ -101,8 +102,8 @@ double copy_bytes_per_second(torch::Device device, double seconds) {
 }
 
 void keep_freed_memory() {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 0x7fffffff);
+  constexpr uint8_t kAboveLibTorchsOwn = 1;
+  c10::SetAllocator(c10::kCPU, block_cache(), kAboveLibTorchsOwn);
 }
 
 }  // namespace pointwork

@@ -24,8 +24,8 @@ double gemm_peak_flops_per_second(torch::Dtype dtype, torch::Device device, doub
 // Bytes/s of a large copy, read and written bytes both counted.
 double copy_bytes_per_second(torch::Device device, double seconds = 0.5);
 
-// Freed activations are reused by the next step instead of going back to the system: a step takes
-// no page faults.
+// From here on tensors come from block_cache(): freed activations are reused by the next step,
+// which then takes no page faults.
 void keep_freed_memory();
 
 }  // namespace pointwork

@@ -7,8 +7,12 @@
 namespace pointwork {
 namespace {
 
-// What LibTorch, its thread pool and its libraries take before the first tensor.
-constexpr double kLibraryBytes = 150e6;
+// What LibTorch, its thread pool and its libraries take beside tensors (measured on 2 threads);
+// with bfloat16 oneDNN compiles a kernel for each shape of product.
+constexpr double kLibraryBytes = 70e6, kKernelBytes = 18e6;
+// A kept block may serve a somewhat smaller tensor (train/block_cache.h): what stays unused so, as
+// a share of all that a step takes and gives back (measured).
+constexpr double kSlack = 0.07;
 
 }  // namespace
 
@@ -39,7 +43,8 @@ MemoryEstimate training_memory(const Model& model) {
   estimate.head = chunk + rows * size * element + vocab * size * (half ? 8 : 4);
   // Gradients take the place of activations as the backward pass frees them.
   estimate.activations = std::max(kept, gradients - estimate.head);
-  estimate.library = kLibraryBytes;
+  estimate.slack = kSlack * (estimate.activations + estimate.head);
+  estimate.library = kLibraryBytes + (half ? kKernelBytes : 0);
   return estimate;
 }
 

@@ -72,13 +72,30 @@ void check_tokenizer(const Dataset& dataset) {
         ": its tokenizer.json is not the tokenizer its tokens were made with");
 }
 
-void make_folder(const fs::path& out) {
-  std::error_code error;
-  check(!fs::exists(out, error) || fs::is_directory(out, error), out.string(),
-        " is a file, expected a folder for the run");
-  fs::create_directories(out, error);
-  check(!error, "cannot make the run's folder ", out.string(), ": ", error.message());
-}
+// The run's folder; one that was made for a run which then could not begin goes again.
+class RunFolder {
+ public:
+  explicit RunFolder(const fs::path& out) : out_(out) {
+    std::error_code error;
+    check(!fs::exists(out, error) || fs::is_directory(out, error), out.string(),
+          " is a file, expected a folder for the run");
+    made_ = fs::create_directories(out, error);
+    check(!error, "cannot make the run's folder ", out.string(), ": ", error.message());
+  }
+  ~RunFolder() {
+    if (!made_) return;
+    std::error_code ignored;
+    fs::remove(out_ / ".lock", ignored);
+    fs::remove(out_, ignored);  // only if nothing else is there
+  }
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+  void keep() { made_ = false; }
+
+ private:
+  fs::path out_;
+  bool made_ = false;
+};
 
 void take_checkpoint(const Checkpoint& checkpoint, const Config& config, const Dataset& dataset,
                      torch::Device device, RunStart& start) {
@@ -181,11 +198,12 @@ RunStart prepare_run(const Config& config, const Dataset& dataset, const RunOpti
   check_memory(*start.model, options.device);
   check_disk(*start.model, out);
 
-  make_folder(out);
+  RunFolder folder(out);
+  // Before the lock, which would already be something in a folder that is none of ours.
+  check(fs::exists(out / kConfig) || !holds_other_things(out), out.string(),
+        " is not empty and no run; give another --out");
   start.lock = std::make_shared<RunLock>(out);
   start.existed = fs::exists(out / kConfig);
-  check(start.existed || !holds_other_things(out), out.string(),
-        " is not empty and no run; give another --out");
   clear_leftovers(out);
   const bool replaces = start.existed && options.force;
   if (start.existed && !replaces) {
@@ -215,6 +233,7 @@ RunStart prepare_run(const Config& config, const Dataset& dataset, const RunOpti
     start.existed = false;
   }
   write_file(out / kConfig, to_toml(config));
+  folder.keep();
   fs::create_directories(out / "checkpoints");
   return start;
 }

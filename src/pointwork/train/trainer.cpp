@@ -19,6 +19,22 @@ const Dataset& fitting(const Dataset& dataset, const Config& config) {
   return dataset;
 }
 
+// State that a forward pass moves, such as thresholds. A step that is masked leaves it as it was.
+class MovingState {
+ public:
+  explicit MovingState(const Model& model) : now_(model.buffers()) {
+    for (const Tensor& buffer : now_) before_.push_back(buffer.clone());
+  }
+  void undo_where(const Tensor& skipped) const {
+    const torch::NoGradGuard no_grad;
+    for (size_t i = 0; i < now_.size(); ++i)
+      now_[i].copy_(torch::where(skipped.gt(0), before_[i], now_[i]));
+  }
+
+ private:
+  std::vector<Tensor> now_, before_;
+};
+
 int64_t targets_of(const Batch& batch) {
   return std::count_if(batch.target.begin(), batch.target.end(),
                        [](int32_t target) { return target >= 0; });
@@ -50,6 +66,7 @@ StepOutcome Trainer::step() {
     micro_batches.push_back(loader_.next());
     targets += targets_of(micro_batches.back());
   }
+  const MovingState moving(*model_);
   Tensor loss =
       torch::zeros({}, torch::TensorOptions().dtype(torch::kFloat32).device(model_->device()));
   for (const Batch& batch : micro_batches) {
@@ -69,6 +86,7 @@ StepOutcome Trainer::step() {
       learning_rate_at(config.schedule, config.optimizer.learning_rate, step_, plan_.steps);
   outcome.loss = loss;
   outcome.update = optimizer_.step(outcome.learning_rate, loss);
+  moving.undo_where(outcome.update.skipped);
   ++step_;
   tokens_ += static_cast<double>(plan_.tokens_per_step);
   outcome.step = step_;
