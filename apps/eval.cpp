@@ -42,11 +42,14 @@ Evaluation measure(const Loaded& loaded, const Dataset& dataset, const Options& 
   return result;
 }
 
-Json layers_json(const std::vector<RouteStats>& layers) {
+// `taken`: of the pass that was asked for; the decision is judged in `training`.
+Json layers_json(const std::vector<RouteStats>& training, const std::vector<RouteStats>& taken) {
   Json all = Json::array();
-  for (const RouteStats& layer : layers) {
+  for (size_t i = 0; i < training.size(); ++i) {
+    const RouteStats& layer = training[i];
     all.push_back({{"layer", layer.name},
-                   {"routed_share", layer.selected_share},
+                   {"capacity", layer.selected_share},
+                   {"routed_share", taken[i].selected_share},
                    {"router_mean", layer.router_mean},
                    {"router_std", layer.router_std},
                    {"agreement", layer.accuracy},
@@ -87,7 +90,7 @@ int run(const Options& options, const Common& common) {
                 {"precision", training.layers.empty() ? 1.0 : training.decision.precision},
                 {"recall", training.layers.empty() ? 1.0 : training.decision.recall},
                 {"step", loaded.checkpoint.step},
-                {"layers", layers_json(training.layers)}});
+                {"layers", layers_json(training.layers, result.layers)}});
     return 0;
   }
   std::printf("%s, step %lld, %lld tokens of the %s split, %s routing\n",

@@ -91,8 +91,10 @@ Examination examine_run(const fs::path& folder) {
   if (steps.empty()) found.problems.push_back("it has no checkpoint yet");
   for (const int64_t step : steps) {
     const fs::path one = step_folder(folder / "checkpoints", step);
-    for (const std::string& problem : verify_manifest(one).problems)
+    const ManifestReport report = verify_manifest(one);
+    for (const std::string& problem : report.problems)
       found.problems.push_back(one.filename().string() + ": " + problem);
+    if (report.problems.empty()) found.facts["step"] = step;  // the newest valid one
   }
   gather(found, [&] {
     const Config config = load_config(folder / "pointwork.toml");

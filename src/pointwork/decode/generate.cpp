@@ -189,6 +189,8 @@ class Session {
     if (static_cast<int64_t>(out.tokens.size()) >= options_.max_new_tokens)
       return finish(Finish::length);
     const double uniform = random_uniform(stream_key(row.seed, "sample"), out.tokens.size());
+    const auto known = static_cast<size_t>(options_.vocabulary);
+    if (known > 0 && known < logits.size()) logits = logits.first(known);
     const int32_t token = sample_token(logits, row.tokens, options_.sampler, uniform);
     if (token == options_.end_token) return finish(Finish::end);
     out.tokens.push_back(token);

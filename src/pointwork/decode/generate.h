@@ -18,8 +18,10 @@ struct GenerateOptions {
   int64_t prefill_chunk = 512;  // prompt tokens a forward pass, over all rows together; the result
                                 // does not depend on it
   int32_t end_token = -1;       // ends a row; -1: none
-  uint64_t seed = 1;            // row r draws from seed + r, tokens and random routing alike …
-  std::vector<uint64_t> seeds;  // … or from its own, one a row
+  int64_t vocabulary = 0;  // only ids below it are drawn: a model may have rows for more ids than
+                           // its tokenizer; 0: all
+  uint64_t seed = 1;       // row r draws from seed + r, tokens and random routing alike …
+  std::vector<uint64_t> seeds;           // … or from its own, one a row
   Routing routing = Routing::inference;  // training: top-k over the sequence so far, every step
                                          // from the beginning, for comparison
   int64_t step = 0;                      // whose capacities are in force
