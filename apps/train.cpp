@@ -130,12 +130,14 @@ class Watcher {
       : common_(common), display_({.quiet = common.quiet || common.json}) {}
 
   RunView view() {
+    // What a run has to say is a warning: of a damaged checkpoint, a step that was skipped.
     return {.note =
                 [this](const std::string& text) {
-                  if (!common_.json)
-                    display_.message(text);
-                  else if (!common_.quiet)
+                  if (common_.json) {
                     note(text);
+                  } else {
+                    display_.warning(text);
+                  }
                 },
             .step = [this](const StepRecord& record) { step(record); }};
   }

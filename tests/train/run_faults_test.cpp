@@ -101,8 +101,8 @@ TEST_F(RunFaults, AForcedRunThatCannotBeginLeavesTheOldOne) {
   Words forced = train(out(), kLong, few);
   forced.emplace_back("--force");
   expect_refused(forced, {"few", "11 training tokens, too few for one sequence of 32 + 1"});
-  // A petabyte of weights fits nowhere.
-  expect_refused(train(out(), {"--force", "--model.hidden_size=1048576",
+  // Terabytes of weights fit nowhere.
+  expect_refused(train(out(), {"--force", "--model.hidden_size=65536",
                                "--model.num_hidden_layers=40", "--train.steps=2"}),
                  {"memory", "GiB"});
   EXPECT_EQ(files(), before);

@@ -101,9 +101,6 @@ double copy_bytes_per_second(torch::Device device, double seconds) {
   return 2.0 * 4.0 * static_cast<double>(n) / best;
 }
 
-void keep_freed_memory() {
-  constexpr uint8_t kAboveLibTorchsOwn = 1;
-  c10::SetAllocator(c10::kCPU, block_cache(), kAboveLibTorchsOwn);
-}
+void keep_freed_memory() { c10::SetAllocator(c10::kCPU, block_cache()); }
 
 }  // namespace pointwork

@@ -62,8 +62,9 @@ void check_disk(const Model& model, const fs::path& out) {
   fs::path at = fs::absolute(out, error);
   while (!fs::exists(at, error) && at.has_relative_path()) at = at.parent_path();
   const auto space = fs::space(at, error);
-  check(error || static_cast<double>(space.available) >= need, "checkpoints need about ", gib(need),
-        " of disk, and ", gib(static_cast<double>(space.available)), " are free at ", at.string());
+  check(error || static_cast<double>(space.available) >= need, "checkpoints in ", out.string(),
+        " need about ", gib(need), " of disk, and ", gib(static_cast<double>(space.available)),
+        " are free at ", at.string());
 }
 
 void check_tokenizer(const Dataset& dataset) {
