@@ -6,10 +6,10 @@
 
 #include "apps/common.h"
 #include "apps/figures.h"
-#include "apps/weightless.h"
 #include "pointwork/base/check.h"
 #include "pointwork/log/metrics.h"
 #include "pointwork/train/memory.h"
+#include "pointwork/train/weightless.h"
 
 namespace pointwork::app {
 namespace {

@@ -6,7 +6,6 @@
 #include "apps/common.h"
 #include "apps/figures.h"
 #include "apps/showcase.h"
-#include "apps/weightless.h"
 #include "pointwork/base/check.h"
 #include "pointwork/files/file.h"
 #include "pointwork/log/train_line.h"
@@ -14,6 +13,7 @@
 #include "pointwork/report/report.h"
 #include "pointwork/train/machine.h"
 #include "pointwork/train/run.h"
+#include "pointwork/train/weightless.h"
 
 namespace pointwork::app {
 namespace {

@@ -10,6 +10,7 @@
 #include "pointwork/text/tokenizer.h"
 #include "pointwork/train/machine.h"
 #include "pointwork/train/memory.h"
+#include "pointwork/train/weightless.h"
 
 namespace pointwork {
 namespace {
@@ -195,8 +196,11 @@ RunStart prepare_run(const Config& config, const Dataset& dataset, const RunOpti
   if (from_elsewhere) from = open_checkpoint(options.resume, note);
   RunStart start;
   start.has_validation = dataset.windows(Split::validation, config.train.sequence_length) > 0;
+  {
+    const Weightless weightless;  // counted before it takes memory
+    check_memory(Model(config), options.device);
+  }
   start.model = std::make_shared<Model>(config);
-  check_memory(*start.model, options.device);
   check_disk(*start.model, out);
 
   RunFolder folder(out);

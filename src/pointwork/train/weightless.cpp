@@ -1,4 +1,4 @@
-#include "apps/weightless.h"
+#include "pointwork/train/weightless.h"
 
 #include <c10/core/CPUAllocator.h>
 #include <sys/mman.h>
@@ -7,9 +7,11 @@
 #include <memory>
 #include <new>
 
-namespace pointwork::app {
+namespace pointwork {
 namespace {
 
+// As high as that of train/block_cache.h, so that either may follow the other.
+constexpr uint8_t kPriority = 1;
 constexpr size_t kLarge = size_t{1} << 20;  // bytes; what is smaller is allocated as ever
 
 struct Mapping {
@@ -44,9 +46,9 @@ class AddressSpace : public c10::Allocator {
 Weightless::Weightless() : before_(c10::GetCPUAllocator()) {
   // Tensors may outlive this object, the allocator must outlive them.
   static AddressSpace space(before_);
-  c10::SetCPUAllocator(&space);
+  c10::SetAllocator(c10::kCPU, &space, kPriority);
 }
 
-Weightless::~Weightless() { c10::SetCPUAllocator(before_); }
+Weightless::~Weightless() { c10::SetAllocator(c10::kCPU, before_, kPriority); }
 
-}  // namespace pointwork::app
+}  // namespace pointwork

@@ -3,7 +3,7 @@
 
 #include <c10/core/Allocator.h>
 
-namespace pointwork::app {
+namespace pointwork {
 
 // While it lives, a large tensor on the CPU is address space alone, which costs nothing until it is
 // written: a model larger than this machine can be built and counted.
@@ -18,4 +18,4 @@ class Weightless {
   c10::Allocator* before_;
 };
 
-}  // namespace pointwork::app
+}  // namespace pointwork
