@@ -156,6 +156,35 @@ TEST(Fields, Eval) {
   EXPECT_EQ(dense["agreement"], 1);
 }
 
+TEST(Fields, EvalOfABlockInsideAnotherThatNoRowTook) {
+  const fs::path config = world().at("nested.toml"), run = world().at("nested");
+  std::string text = tiny_config("\"dense\", \"outer\"");
+  text += R"([branch.inner]
+kind = "routed"
+of = "mlp"
+route = { capacity = 0.25 }
+[branch.both]
+kind = "chain"
+of = ["attention", "inner"]
+[branch.outer]
+kind = "routed"
+of = "both"
+route = { capacity = 0.25 }
+)";
+  put(config, text);
+  // An untrained predictor lets no row in.
+  const ProgramResult made = run_program(on_one_thread(
+      {"train", config, "--data", world().data(), "--out", run, "--train.steps=1", "--quiet"}));
+  ASSERT_EQ(made.status, 0) << made.err;
+  const Json json = answer_of({"eval", run, "--data", world().data(), "--sequences", "2"});
+  ASSERT_EQ(json["layers"].size(), 2u);
+  for (const Json& layer : json["layers"]) {
+    EXPECT_EQ(layer["routed_share"], 0) << layer;
+    EXPECT_EQ(layer["capacity"], 0.25) << layer;
+  }
+  EXPECT_EQ(at(answer_of({"flops", run}), "measured/decode").is_number(), true);
+}
+
 TEST(Fields, Bench) {
   const std::string config = world().at("configs/mod.toml"),
                     dense = world().at("configs/dense.toml");

@@ -49,6 +49,8 @@ ProgramResult run_program(const std::vector<std::string>& arguments,
     for (const std::string& argument : arguments)
       argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
+    // Whoever runs the tests in the background may have had these ignored.
+    for (const int number : {SIGINT, SIGTERM}) signal(number, SIG_DFL);
     execv(POINTWORK_PROGRAM, argv.data());
     _exit(127);
   }
