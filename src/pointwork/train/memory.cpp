@@ -32,6 +32,8 @@ MemoryEstimate training_memory(const Model& model) {
   const bool copies = half || config.train.gradient_accumulation_steps > 1;
   const double gradients = parameters * (element + (copies ? 4 : 0));
   estimate.optimizer = parameters * (half ? 12 : 8);
+  // Sums of gradients wait, in float32, through the next micro-batch.
+  if (config.train.gradient_accumulation_steps > 1) estimate.optimizer += 4 * parameters;
 
   Extent extent{.rows = std::vector<double>(static_cast<size_t>(config.train.batch_size),
                                             static_cast<double>(config.train.sequence_length))};
