@@ -42,21 +42,13 @@ Evaluation measure(const Loaded& loaded, const Dataset& dataset, const Options& 
   return result;
 }
 
-// Causally, a block inside another that no row took was not there.
-double share_of(const std::vector<RouteStats>& layers, const std::string& name) {
-  for (const RouteStats& layer : layers) {
-    if (layer.name == name) return layer.selected_share;
-  }
-  return 0;
-}
-
 // `taken`: of the pass that was asked for; the decision is judged in `training`.
 Json layers_json(const std::vector<RouteStats>& training, const std::vector<RouteStats>& taken) {
   Json all = Json::array();
   for (const RouteStats& layer : training) {
     all.push_back({{"layer", layer.name},
                    {"capacity", layer.selected_share},
-                   {"routed_share", share_of(taken, layer.name)},
+                   {"routed_share", selected_share_of(taken, layer.name)},
                    {"router_mean", layer.router_mean},
                    {"router_std", layer.router_std},
                    {"agreement", layer.accuracy},

@@ -16,6 +16,7 @@
 #include "pointwork/files/file.h"
 #include "tests/support/data.h"
 #include "tests/support/program.h"
+#include "tests/support/sentences.h"
 
 namespace pointwork::test {
 
@@ -33,20 +34,7 @@ inline const std::string kVocabulary = "300";
 // "dense" or "dense", "mod"; `more` stands at the end of the first table.
 inline std::string tiny_config(const std::string& layers, const std::string& more = "") {
   return "[model]\nhidden_size = 32\nnum_hidden_layers = 2\nmax_position_embeddings = 32\n" + more +
-         "layers = [" + layers + R"(]
-[branch.attention]
-kind = "attention"
-num_attention_heads = 2
-[branch.mlp]
-kind = "mlp"
-[branch.dense]
-kind = "chain"
-of = ["attention", "mlp"]
-[branch.mod]
-kind = "routed"
-of = "dense"
-route = { capacity = 0.25 }
-[train]
+         "layers = [" + layers + "]\n" + kDenseAndMod + R"([train]
 steps = 120
 batch_size = 8
 sequence_length = 32

@@ -79,7 +79,9 @@ TEST(Memory, StaysFlatAsInputsGrow) {
     RecordProperty(lines ? "json_lines_large_mib" : "text_large_mib", static_cast<int>(many));
     std::printf("%s: %lld MiB for 24, %lld MiB for 240\n", lines ? "JSON lines" : "text",
                 static_cast<long long>(few), static_cast<long long>(many));
-    EXPECT_LT(many, few + 24);
+    // Kept text would grow by all of the further 216 MiB, its tokens by half of that; what the
+    // allocator holds for its threads differs from run to run.
+    EXPECT_LT(many, few + 216 / 4);
     EXPECT_LT(many, 96);
     fs::remove(large);
   }

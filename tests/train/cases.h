@@ -1,6 +1,8 @@
 #pragma once
 // A data set of bytes, and models that fit it.
 
+#include <ATen/Parallel.h>
+
 #include <cstring>
 #include <string>
 #include <vector>
@@ -42,7 +44,9 @@ class ByteData {
                        .validation_share = validation,
                        .progress = {}},
                       byte_encoder())),
-        dataset(folder_ / "data") {}
+        dataset(folder_ / "data") {
+    at::set_num_threads(1);  // work this small only waits for a second
+  }
 
  private:
   TemporaryFolder folder_;

@@ -13,6 +13,7 @@
 #include "tests/data/byte_tokenizer.h"
 #include "tests/data/cases.h"
 #include "tests/support/program.h"
+#include "tests/support/sentences.h"
 
 namespace pointwork::test {
 
@@ -25,19 +26,7 @@ hidden_size = 16
 num_hidden_layers = 2
 max_position_embeddings = 32
 layers = ["dense", "mod"]
-[branch.attention]
-kind = "attention"
-num_attention_heads = 2
-[branch.mlp]
-kind = "mlp"
-[branch.dense]
-kind = "chain"
-of = ["attention", "mlp"]
-[branch.mod]
-kind = "routed"
-of = "dense"
-route = { capacity = 0.25 }
-[train]
+)" + kDenseAndMod + R"([train]
 steps = 12
 batch_size = 4
 sequence_length = 32

@@ -52,6 +52,12 @@ std::vector<RouteStats> RouteStatsSum::read() const {
   return all;
 }
 
+double selected_share_of(const std::vector<RouteStats>& stats, const std::string& name) {
+  const auto found =
+      std::find_if(stats.begin(), stats.end(), [&](const RouteStats& s) { return s.name == name; });
+  return found == stats.end() ? 0 : found->selected_share;
+}
+
 RouteStats overall(const std::vector<RouteStats>& stats) {
   RouteStats sum{.name = "all"};
   double chosen = 0, decided = 0, hits = 0;

@@ -31,6 +31,10 @@ class RouteStatsSum {
   std::vector<Tensor> sums_;  // float64 [7]: rows, chosen, Σr, Σr², hits, decided, agreed
 };
 
+// The selected share of the branch `name`; 0 where it is not there: causally, a block inside
+// another that no row took made no route.
+double selected_share_of(const std::vector<RouteStats>& stats, const std::string& name);
+
 // Over all routed branches together, weighted by rows.
 RouteStats overall(const std::vector<RouteStats>& stats);
 

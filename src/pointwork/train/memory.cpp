@@ -1,18 +1,34 @@
 #include "pointwork/train/memory.h"
 
 #include <algorithm>
+#include <set>
 
 #include "pointwork/ops/cross_entropy.h"
+#include "pointwork/route/choice.h"
+#include "pointwork/train/plan.h"
 
 namespace pointwork {
 namespace {
 
 // What LibTorch, its thread pool and its libraries take beside tensors (measured on 2 threads);
-// with bfloat16 oneDNN compiles a kernel for each shape of product.
-constexpr double kLibraryBytes = 70e6, kKernelBytes = 18e6;
+// with bfloat16 oneDNN compiles a kernel for each shape of product, of which each number of rows
+// has its own.
+constexpr double kLibraryBytes = 70e6, kKernelBytes = 15e6;
 // A kept block may serve a somewhat smaller tensor (train/block_cache.h): what stays unused so, as
 // a share of all that a step takes and gives back (measured).
 constexpr double kSlack = 0.07;
+
+// Numbers of rows that products run on: all rows, and those of each capacity on its way.
+double row_counts(const Config& config) {
+  std::set<double> shares{1};
+  for (const auto& [name, branch] : config.branch) {
+    const auto* routed = std::get_if<RoutedConfig>(&branch.form);
+    if (!routed) continue;
+    for (const int64_t step : capacity_changes(config))
+      shares.insert(capacity_at(routed->route, step));
+  }
+  return static_cast<double>(shares.size());
+}
 
 }  // namespace
 
@@ -46,7 +62,7 @@ MemoryEstimate training_memory(const Model& model) {
   // Gradients take the place of activations as the backward pass frees them.
   estimate.activations = std::max(kept, gradients - estimate.head);
   estimate.slack = kSlack * (estimate.activations + estimate.head);
-  estimate.library = kLibraryBytes + (half ? kKernelBytes : 0);
+  estimate.library = kLibraryBytes + (half ? kKernelBytes * row_counts(config) : 0);
   return estimate;
 }
 

@@ -9,14 +9,6 @@ using Json = nlohmann::ordered_json;
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-// By name: causally, a block inside another that no row took was not there.
-double share_of(const std::vector<RouteStats>& layers, const std::string& name) {
-  for (const RouteStats& layer : layers) {
-    if (layer.name == name) return layer.selected_share;
-  }
-  return 0;
-}
-
 }  // namespace
 
 Json to_json(const StepRecord& r) {
@@ -46,7 +38,7 @@ Json to_json(const StepRecord& r) {
   for (const RouteStats& layer : r.training->layers) {
     json["layers"].push_back({{"layer", layer.name},
                               {"capacity", number(layer.selected_share)},
-                              {"routed_share", share_of(r.inference->layers, layer.name)},
+                              {"routed_share", selected_share_of(r.inference->layers, layer.name)},
                               {"router_mean", number(layer.router_mean)},
                               {"router_std", number(layer.router_std)},
                               {"agreement", number(layer.accuracy)},
