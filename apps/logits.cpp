@@ -46,7 +46,8 @@ std::vector<std::vector<int32_t>> read_ids(const std::string& path, int64_t voca
   return rows;
 }
 
-// entered uint8, weight and decision float32, each [B, S]; NaN where there is none.
+// entered uint8, weight and decision float32, each [B, S]; NaN where there is none. Of token choice
+// also choice int32 [B, S, k].
 void add_routes(const std::vector<Route>& routes, int64_t batch, int64_t length,
                 TensorMap& tensors) {
   for (const LayerTrace& layer : trace_routes(routes, batch * length)) {
@@ -59,6 +60,9 @@ void add_routes(const std::vector<Route>& routes, int64_t batch, int64_t length,
     add("entered", layer.entered, torch::kUInt8);
     add("weight", layer.weight, torch::kFloat32);
     add("decision", layer.decision, torch::kFloat32);
+    if (layer.experts == 0) continue;
+    tensors["routes." + layer.name + ".choice"] =
+        torch::tensor(layer.choice, torch::kInt32).view({batch, length, layer.top_k});
   }
 }
 

@@ -115,13 +115,13 @@ TEST_F(CheckpointTest, HoldsEverythingATrainerNeeds) {
 TEST(Checkpoint, HoldsThresholds) {
   const TemporaryFolder folder;
   const auto model = lively_model(config_named("mod_threshold"));
-  const Tensor threshold = routers_of(*model)[0]->threshold;
+  const Tensor threshold = depth_routers_of(*model)[0]->threshold;
   threshold[0].fill_(-0.375);
   save_checkpoint(folder / "one", *model, {.step = 1});
   EXPECT_TRUE(
       SafetensorsFile(folder / "one" / "model.safetensors").find("layers.1.router.threshold"));
   const auto loaded = load_model(open_checkpoint(folder / "one"), torch::kCPU);
-  EXPECT_TRUE(same_bits(routers_of(*loaded)[0]->threshold, threshold));
+  EXPECT_TRUE(same_bits(depth_routers_of(*loaded)[0]->threshold, threshold));
 }
 
 TEST_F(CheckpointTest, NamesTheTensorThatDoesNotFit) {

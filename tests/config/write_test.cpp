@@ -52,6 +52,23 @@ struct Fill {
 };
 
 // A valid config: branch i is made of branches before it, and no cross-field rule is broken.
+// What a route of random values lacks to fit together, round a body that is an mlp or not.
+void make_fit(RouteConfig& route, bool is_mlp) {
+  const RouterWeight w = route.weight;
+  if (!route.by_token()) {
+    if (w == RouterWeight::renormalised || w == RouterWeight::ste) route.weight = RouterWeight::raw;
+    return;
+  }
+  if (!is_mlp) route.num_experts = 1;
+  route.top_k = std::min(route.top_k, route.choices());
+  if (w == RouterWeight::sigmoid || w == RouterWeight::tanh ||
+      (w == RouterWeight::renormalised && route.top_k == 1))
+    route.weight = RouterWeight::ste;
+  if (route.top_k != 2) route.second_choice = SecondChoice::all;
+  route.min_capacity = std::max<int64_t>(route.min_capacity, 1);
+  route.target_active = route.num_noop == 0 ? 0 : std::min(route.target_active, 1.0);
+}
+
 Config random_config() {
   Config config;
   Fill fill;
@@ -90,6 +107,7 @@ Config random_config() {
       default: {
         RoutedConfig routed{.of = *rc::gen::elementOf(names), .route = {}};
         RouteConfig::fields(routed.route, fill);
+        make_fit(routed.route, std::holds_alternative<MlpConfig>(config.branch[routed.of].form));
         branch.form = routed;
       }
     }
@@ -172,7 +190,7 @@ RC_GTEST_PROP(WriteConfig, IsReadBackAsTheSameWhateverIsInIt, ()) {
 
 TEST(WriteConfig, OpensEachTableOnce) {
   const std::string toml = to_toml(parse(mod_toml()));
-  EXPECT_NE(toml.find("\n[branch.mod]\nkind = \"routed\"\nof = \"dense\"\nroute.choice = "),
+  EXPECT_NE(toml.find("\n[branch.mod]\nkind = \"routed\"\nof = \"dense\"\nnorm = \"auto\"\nroute.choice = "),
             std::string::npos)
       << toml;
   EXPECT_NE(toml.find("\nlayers.repeat = [\"dense\", \"mod\"]\n"), std::string::npos) << toml;
@@ -211,7 +229,8 @@ TEST(ChangedKeys, NameKeysThatOnlyOneOfThemHas) {
   after.branch["new"].form = RepeatConfig{"mlp", 3};
   EXPECT_EQ(changed_keys(before, after),
             (Strings{"branch.mlp.kind", "branch.mlp.of", "branch.new.kind", "branch.new.of",
-                     "branch.new.times", "branch.mlp.bias", "branch.mlp.hidden_act",
+                     "branch.new.times", "branch.mlp.bias", "branch.mlp.dropout",
+                     "branch.mlp.hidden_act",
                      "branch.mlp.intermediate_size", "branch.mlp.output_norm"}));
 }
 

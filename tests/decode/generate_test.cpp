@@ -298,7 +298,7 @@ TEST(Generate, ABlockThatNoRowTakesIsNotRead) {
       const auto model = model_named(name);
       const auto decide = [&](double bias) {
         const torch::NoGradGuard no_grad;
-        for (const auto& router : routers_of(*model)) {
+        for (const auto& router : depth_routers_of(*model)) {
           router->predictor->output.fill_(0);
           router->predictor->output_bias.fill_(bias);
         }

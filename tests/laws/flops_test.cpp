@@ -125,9 +125,14 @@ TEST_P(Flops, AreWhatRunsInTraining) {
     const Ran ran = run(*model_, batch, Routing::training, nullptr, step);
     const std::vector<Entered> entered = entered_of(ran.routes, batch);
     Extent extent{.rows = {24, 24}, .step = step};
-    EXPECT_EQ(total_flops(model_->flops(extent)), ran.flops);
-    extent.kind = FlopKind::bound;
-    EXPECT_EQ(total_flops(model_->flops(extent)), ran.flops);
+    if (has_token_choice(GetParam().config)) {
+      extent.kind = FlopKind::bound;
+      EXPECT_GE(total_flops(model_->flops(extent)), ran.flops);
+    } else {
+      EXPECT_EQ(total_flops(model_->flops(extent)), ran.flops);
+      extent.kind = FlopKind::bound;
+      EXPECT_EQ(total_flops(model_->flops(extent)), ran.flops);
+    }
     extent.entered = &entered;
     EXPECT_EQ(total_flops(model_->flops(extent)), ran.flops);
   }

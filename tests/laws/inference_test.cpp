@@ -161,10 +161,13 @@ TEST_P(Inference, ATokenChangesNothingBeforeIt) {
 TEST_P(Inference, SelectionAsInTrainingLooksAhead) {
   const auto model = lively_model(GetParam().config);
   bool looks_ahead = false;
-  for (const auto& router : routers_of(*model)) {
+  for (const auto& router : depth_routers_of(*model)) {
     looks_ahead = looks_ahead ||
                   (router->config().choice != ChoiceKind::random && router->config().capacity < 1);
   }
+  // Where tokens choose, who is dropped may depend on what comes later: a second choice waits for
+  // all first ones.
+  if (!looks_ahead && has_token_choice(GetParam().config)) return;
   int64_t choices_changed = 0, broken = 0;
   for (uint64_t key = 41; key < 45; ++key) {
     const Tokens tokens = {random_tokens(24, key)};

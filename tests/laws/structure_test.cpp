@@ -123,6 +123,13 @@ TEST_P(Structure, WithCapacityOneAndNoWeightARouteIsNotThere) {
     routed->route.capacity = 1;
     routed->route.capacity_schedule = {};
     routed->route.weight = RouterWeight::none;
+    // One expert, whom all must choose.
+    routed->route.num_experts = routed->route.top_k = 1;
+    routed->route.num_noop = 0;
+    routed->route.dropless = true;
+    routed->route.target_active = 0;
+    routed->route.second_choice = SecondChoice::all;
+    routed->route.routed_scaling_factor = 1;
   }
   for (const torch::Dtype dtype : {torch::kFloat32, torch::kFloat64}) {
     const auto routed = lively_model(open, dtype), dense = lively_model(dense_twin(open), dtype, 9);
@@ -141,6 +148,10 @@ Config once(Config config) {
   const auto wrap = [](std::string& name) { name += "_once"; };
   for (auto& [name, branch] : config.branch) {
     wrapped[name + "_once"].form = RepeatConfig{.of = name, .times = 1};
+    // Experts are an mlp, and nothing round it.
+    if (const auto* routed = std::get_if<RoutedConfig>(&branch.form);
+        routed && routed->route.by_token())
+      continue;
     std::visit(
         [&](auto& form) {
           if constexpr (requires { form.of; }) {

@@ -144,11 +144,11 @@ TEST_P(Training, APredictorChangesNoLanguageModelWeight) {
     expect_equal(language, weights_of(*alone));
     // Predictors learn meanwhile, and so does the rest.
     bool has_predictors = false;
-    for (const auto& router : routers_of(*watched))
+    for (const auto& router : depth_routers_of(*watched))
       has_predictors = has_predictors || router->predictor;
     EXPECT_EQ(predictors.empty(), !has_predictors);
     bool sparse = false;
-    for (const auto& router : routers_of(*watched))
+    for (const auto& router : depth_routers_of(*watched))
       sparse = sparse || router->capacity(kSteps - 1) < 1;
     for (const auto& [name, tensor] : predictors)
       EXPECT_EQ(tensor.equal(before.at(name)), !sparse) << name;

@@ -116,7 +116,7 @@ TEST(Mlp, EqualsItsDefinitionRowByRow) {
         const auto m = drawn(std::make_shared<Mlp>(model, config));
         EXPECT_EQ(m->down.size(1), bias ? 20 : 4 * kSize);
         expect_equal(concat("mlp ", static_cast<int>(act), bias, output_norm), *m, rows,
-                     [&](const slow::Stream& x) { return slow::mlp(*m, config, model, x); });
+                     [&](const slow::Stream& x) { return slow::mlp_delta(*m, config, model, x); });
       }
     }
   }

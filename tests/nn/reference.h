@@ -13,6 +13,8 @@
 #include "pointwork/nn/attention.h"
 #include "pointwork/nn/mlp.h"
 #include "pointwork/nn/routed.h"
+#include "pointwork/route/depth_router.h"
+#include "pointwork/route/token_router.h"
 #include "tests/support/tensors.h"
 
 namespace pointwork::test::slow {
@@ -155,15 +157,26 @@ inline Tensor activated(const Tensor& x, Activation kind) {
   fail("unknown activation");
 }
 
-inline Stream mlp(const pointwork::Mlp& m, const MlpConfig& config, const ModelConfig& model,
-                  const Stream& x) {
+// What expert e adds to a row it reads; without experts, what the mlp adds.
+inline Tensor expert_delta(const pointwork::Mlp& m, int64_t e, const MlpConfig& config,
+                           const ModelConfig& model, const Tensor& row) {
+  const auto own = [&](const Tensor& all) {
+    return all.defined() && m.experts() > 0 ? all[e] : all;
+  };
+  const auto norm = [&](const Tensor& x, const std::shared_ptr<pointwork::Norm>& n) {
+    return n ? normed(x, own(n->weight), own(n->bias), model.norm == NormKind::layernorm,
+                      model.norm_eps)
+             : x;
+  };
+  const Tensor h =
+      activated(affine(own(m.up), norm(row, m.norm), own(m.up_bias)), config.hidden_act);
+  return norm(affine(own(m.down), h, own(m.down_bias)), m.output_norm);
+}
+
+inline Stream mlp_delta(const pointwork::Mlp& m, const MlpConfig& config, const ModelConfig& model,
+                        const Stream& x) {
   Stream out;
-  for (const Tensor& row : x) {
-    const Tensor h =
-        activated(affine(m.up, normed(row, *m.norm, model), m.up_bias), config.hidden_act);
-    const Tensor delta = affine(m.down, h, m.down_bias);
-    out.push_back(m.output_norm ? normed(delta, *m.output_norm, model) : delta);
-  }
+  for (const Tensor& row : x) out.push_back(expert_delta(m, 0, config, model, row));
   return out;
 }
 
@@ -172,11 +185,12 @@ struct Pass {
   Routing routing = Routing::training;
   int64_t step = 0;
   uint64_t seed = 1;
+  bool training = false;  // whose capacity factor it is
 };
 
 // Rows that enter, ascending: all, or the top ⌈c·v⌉ of each sequence's v valid ones, or causally
 // those whose decision is above 0.
-inline std::vector<size_t> entering(const Router& router, const Stream& x,
+inline std::vector<size_t> entering(const DepthRouter& router, const Stream& x,
                                     const std::vector<double>& score, const Places& at,
                                     const Pass& pass) {
   const double capacity = router.capacity(pass.step);
@@ -222,15 +236,23 @@ inline std::vector<size_t> entering(const Router& router, const Stream& x,
   return rows;
 }
 
+inline Stream delta(const Config& config, const std::string& name, const torch::nn::Module& module,
+                    const Stream& x, const Places& at, const Pass& pass, int64_t round = 0);
+
+// What a branch whose tokens choose adds (reference_experts.h).
+inline Stream token_choice_delta(const Config& config, const RoutedConfig& c, const Routed& routed,
+                                 const Stream& x, const Places& at, const Pass& pass,
+                                 int64_t round);
+
 // What the branch `name` adds to each row of x. `round`: of the repeats around.
 inline Stream delta(const Config& config, const std::string& name, const torch::nn::Module& module,
-                    const Stream& x, const Places& at, const Pass& pass, int64_t round = 0) {
+                    const Stream& x, const Places& at, const Pass& pass, int64_t round) {
   const auto& form = config.branch.at(name).form;
   if (x.empty()) return {};
   if (const auto* c = std::get_if<AttentionConfig>(&form))
     return attention(dynamic_cast<const pointwork::Attention&>(module), *c, config.model, x, at);
   if (const auto* c = std::get_if<MlpConfig>(&form))
-    return mlp(dynamic_cast<const pointwork::Mlp&>(module), *c, config.model, x);
+    return mlp_delta(dynamic_cast<const pointwork::Mlp&>(module), *c, config.model, x);
 
   const auto children = module.named_children();
   const auto zero = [&] {
@@ -260,7 +282,8 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
   // Mixture-of-Depths, eq. 1: x + r · (Block(x̃) − x) for chosen rows, x for the others.
   const auto& c = std::get<RoutedConfig>(form);
   const auto& routed = dynamic_cast<const Routed&>(module);
-  const Router& router = *routed.router;
+  if (c.route.by_token()) return token_choice_delta(config, c, routed, x, at, pass, round);
+  const auto& router = dynamic_cast<const DepthRouter&>(*routed.router);
   std::vector<Tensor> r;
   std::vector<double> score;
   for (size_t t = 0; t < x.size(); ++t) {
@@ -284,8 +307,9 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
         return 1 + c.route.tanh_alpha * raw.tanh();
       case RouterWeight::none:
         return torch::ones_like(raw);
+      default:
+        fail("unknown weight");
     }
-    fail("unknown weight");
   };
   Stream inner;
   Places places;
@@ -304,3 +328,5 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
 }
 
 }  // namespace pointwork::test::slow
+
+#include "tests/nn/reference_experts.h"

@@ -17,6 +17,8 @@
 #include "pointwork/model/model.h"
 #include "pointwork/nn/kv_cache.h"
 #include "pointwork/nn/routed.h"
+#include "pointwork/route/depth_router.h"
+#include "pointwork/route/token_router.h"
 #include "pointwork/route/trace.h"
 #include "tests/support/models.h"
 
@@ -59,13 +61,33 @@ inline std::vector<std::shared_ptr<Router>> routers_of(const Model& model) {
   return all;
 }
 
+inline std::vector<std::shared_ptr<DepthRouter>> depth_routers_of(const Model& model) {
+  std::vector<std::shared_ptr<DepthRouter>> all;
+  for (const auto& router : routers_of(model)) {
+    if (auto depth = std::dynamic_pointer_cast<DepthRouter>(router)) all.push_back(depth);
+  }
+  return all;
+}
+
+// Whether some branch has tokens choose experts: what runs then depends on values.
+inline bool has_token_choice(const Config& config) {
+  return std::any_of(config.branch.begin(), config.branch.end(), [](const auto& item) {
+    const auto* routed = std::get_if<RoutedConfig>(&item.second.form);
+    return routed && routed->route.by_token();
+  });
+}
+
 // Past the last step of every capacity schedule in the test configs.
 inline constexpr int64_t kSettled = 100;
 
+// Whether causally some row has less than all that it could.
 inline bool skips_rows(const Config& config, int64_t step = kSettled) {
   const Model model(config);
   for (const auto& router : routers_of(model)) {
-    if (router->capacity(step) < 1) return true;
+    const RouteConfig& route = router->config();
+    if (route.by_token() ? route.num_noop > 0 || route.second_choice == SecondChoice::threshold
+                         : router->share(step) < 1)
+      return true;
   }
   return false;
 }
@@ -84,7 +106,7 @@ inline std::shared_ptr<Model> lively_model(Config config, torch::Dtype dtype = t
   initialise(*model, seed);
   const torch::NoGradGuard no_grad;
   for (auto& item : model->named_parameters()) {
-    const bool constant = item.value().dim() == 1 &&
+    const bool constant = !is_matrix(item.key(), item.value()) &&
                           item.key().find(".router.weight") == std::string::npos &&
                           item.key().find(".predictor.output") == std::string::npos;
     if (!constant) continue;
@@ -95,6 +117,12 @@ inline std::shared_ptr<Model> lively_model(Config config, torch::Dtype dtype = t
     item.value().add_(noise);
   }
   for (const auto& router : routers_of(*model)) {
+    const auto* by_token = dynamic_cast<const TokenRouter*>(router.get());
+    if (!by_token || !by_token->bias.defined()) continue;
+    for (int64_t i = 0; i < by_token->bias.size(0); ++i)
+      by_token->bias[i] = 0.1 * random_normal(stream_key(seed, "bias"), i);
+  }
+  for (const auto& router : depth_routers_of(*model)) {
     if (router->predictor) {
       router->predictor->output.mul_(4);
       router->predictor->output_bias.fill_(-0.1);
@@ -161,15 +189,40 @@ struct Seen {
   Tensor logits;  // [T, V], in the model's own type
   std::vector<Route> routes;
   std::vector<LayerTrace> layers;
+  std::vector<Tensor>
+      margins;  // [T] of token choice, by how much the last choice won; else undefined
 };
+
+// By how much the k-th score lies above the next, where that decides; infinite where all are
+// chosen.
+inline Tensor margin_of(const Route& route, const TokenRouter& router) {
+  const Tensor score = router.bias.defined() ? route.probability + router.bias : route.logits;
+  const int64_t k = router.config().top_k;
+  const Tensor sorted = std::get<0>(score.to(torch::kFloat64).sort(1, /*descending=*/true));
+  Tensor margin = torch::full({score.size(0)}, std::numeric_limits<double>::infinity());
+  if (k < score.size(1)) margin = sorted.select(1, k - 1) - sorted.select(1, k);
+  if (router.config().second_choice == SecondChoice::threshold) {
+    const Tensor p = std::get<0>(route.probability.to(torch::kFloat64).sort(1, true));
+    const Tensor share = p.select(1, 1) / (p.select(1, 0) + p.select(1, 1));
+    margin = at::minimum(margin, (share - router.config().second_threshold).abs());
+  }
+  return margin;
+}
 
 inline Seen look(Model& model, const Ragged& batch, Routing routing, KvCache* cache = nullptr,
                  int64_t step = kSettled) {
   const torch::NoGradGuard no_grad;
   Context ctx{.rows = batch.rows, .routing = routing, .step = step, .seed = 5, .cache = cache};
   ModelOutput out = model.forward(batch.token, ctx);
-  Seen seen{at::mm(out.hidden, model.head().t()), std::move(out.routes), {}};
+  Seen seen{at::mm(out.hidden, model.head().t()), std::move(out.routes), {}, {}};
   seen.layers = trace_routes(seen.routes, batch.token.size(0));
+  for (const Route& route : seen.routes) {
+    Tensor& margin = seen.margins.emplace_back();
+    for (const auto& router : routers_of(model)) {
+      const auto* by_token = dynamic_cast<const TokenRouter*>(router.get());
+      if (by_token && router->name() == route.name) margin = margin_of(route, *by_token);
+    }
+  }
   return seen;
 }
 
@@ -195,7 +248,23 @@ inline Doubts doubts_of(const Seen& seen, const Rows& rows) {
   Doubts doubts{std::vector<uint8_t>(static_cast<size_t>(rows.count())), 0, 0, 0};
   for (size_t i = 0; i < seen.layers.size(); ++i) {
     const LayerTrace& layer = seen.layers[i];
-    const Tensor& decision = seen.routes[i].decision;
+    const Route& route = seen.routes[i];
+    if (const Tensor& margin = seen.margins[i]; margin.defined()) {
+      const double tolerance = tolerance_of(route.logits);
+      for (int64_t t = 0; t < margin.size(0); ++t) {
+        const auto root = static_cast<size_t>(route.root[t].item<int32_t>());
+        doubts.decisions += layer.top_k;
+        for (int64_t j = 0; j < layer.top_k; ++j) {
+          const int32_t chosen = route.choice[t][j].item<int32_t>();
+          doubts.entered += chosen >= 0 && chosen < layer.experts;
+        }
+        if (margin[t].item<double>() > tolerance) continue;
+        ++doubts.near;
+        doubts.row[root] = 1;
+      }
+      continue;
+    }
+    const Tensor& decision = route.decision;
     if (layer.capacity >= 1 || !decision.defined() || decision.numel() == 0) continue;
     const double tolerance = tolerance_of(decision);
     for (size_t t = 0; t < layer.reached.size(); ++t) {
@@ -249,6 +318,10 @@ inline void expect_same(const std::string& what, const Seen& got, const std::vec
       ASSERT_EQ(other && other->reached[g], layer.reached[w]) << what << ", row " << w;
       ASSERT_EQ(other && other->entered[g], layer.entered[w])
           << what << ", row " << w << ", " << layer.name << ", decision " << layer.decision[w];
+      for (int64_t j = 0; other && j < layer.top_k; ++j)
+        ASSERT_EQ(other->choice[g * static_cast<size_t>(layer.top_k) + static_cast<size_t>(j)],
+                  layer.choice[w * static_cast<size_t>(layer.top_k) + static_cast<size_t>(j)])
+            << what << ", row " << w << ", " << layer.name;
     }
     ASSERT_LE(gap.data_ptr<double>()[i], tolerance) << what << ", row " << w;
   }

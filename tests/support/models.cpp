@@ -21,6 +21,16 @@ std::string mod(const std::string& route, const std::string& of = "dense") {
          " }\n";
 }
 
+// chain(attention, routed(token choice, of)); `more` are further keys of the routed branch.
+std::string moe(const std::string& route, const std::string& more = "",
+                const std::string& of = "mlp") {
+  return "[branch.experts]\nkind = \"routed\"\nof = \"" + of + "\"\n" + more +
+         "route = { choice = \"token\", " + route +
+         " }\n[branch.moe]\nkind = \"chain\"\nof = [\"attention\", \"experts\"]\n";
+}
+
+const std::string kWithExperts = "layers = [\"dense\", \"moe\"]";
+
 const std::string kEveryOther = "layers = [\"dense\", \"mod\"]";
 
 }  // namespace
@@ -101,6 +111,64 @@ route = { capacity = 0.25 }
           "[branch.both]\nkind = \"chain\"\nof = [\"attention\", \"mod\"]\n" +
           "[branch.outer]\nkind = \"routed\"\nof = \"both\"\nroute = { capacity = 0.5, weight = "
           "\"tanh\" }\n",
+      "layers = [\"dense\", \"twice\"]");
+  // A capacity that a few tokens find used up, in every phase that has one.
+  const std::string tight = ", min_capacity = 1, eval_capacity_factor = ";
+  add("switch", kLeaves + moe("num_experts = 4, top_k = 1" + tight + "1.0"),
+      kWithExperts + "\ninitializer = \"switch\"\ninitializer_scale = 2.0\n");
+  add("switch_groups",
+      kLeaves + moe("num_experts = 3, group_size = 10, priority = \"probability\", "
+                    "capacity_rounding = \"ceil\"" +
+                    tight + "0.75"),
+      kWithExperts);
+  add("switch_sequences", kLeaves + moe("num_experts = 3, capacity_per_sequence = 5"),
+      kWithExperts);
+  add("moe_top2",
+      kLeaves + moe("num_experts = 4, top_k = 2, weight = \"renormalised\", dropless = true"),
+      kWithExperts);
+  add("moe_second",
+      kLeaves + moe("num_experts = 4, top_k = 2, second_choice = \"threshold\", second_threshold = "
+                    "0.3, routed_scaling_factor = 2.5" +
+                    tight + "0.7"),
+      kWithExperts);
+  add("moe_bias",
+      kLeaves + moe("num_experts = 4, top_k = 2, score = \"sigmoid\", weight = \"renormalised\", "
+                    "dropless = true, balance = { bias_rate = 0.01, sequence_loss_weight = 0.01, "
+                    "z_loss_weight = 0.001 }"),
+      kWithExperts);
+  add("moe_straight", kLeaves + moe("num_experts = 3, weight = \"ste\""), kWithExperts);
+  add("moe_all", kLeaves + moe("num_experts = 2, top_k = 2, weight = \"none\", dropless = true"),
+      kWithExperts);
+  add("moe_modern",
+      rotary + moe("num_experts = 3, top_k = 2, dropless = true", "norm = \"inside\"\n"),
+      modern + kWithExperts);
+  add("moe_shared",
+      kLeaves + moe("num_experts = 3, dropless = true", "", "thin") +
+          "[branch.thin]\nkind = \"mlp\"\nintermediate_size = 24\nbias = true\noutput_norm = "
+          "true\n" +
+          "[branch.both]\nkind = \"parallel\"\nof = [\"experts\", \"thin\"]\n" +
+          "[branch.shared]\nkind = \"chain\"\nof = [\"attention\", \"both\"]\n",
+      "layers = { first = [\"dense\"], repeat = [\"shared\"] }");
+  add("moe_one", kLeaves + moe("num_experts = 1, dropless = true"), kWithExperts);
+  add("moe_noops",
+      kLeaves +
+          moe("num_experts = 3, num_noop = 2, top_k = 2, weight = \"renormalised\", target_active "
+              "= 1.0" +
+              tight + "1.0"),
+      kWithExperts);
+  add("moe_copies",
+      kLeaves + moe("num_experts = 2, num_noop = 1, noop = \"copy\", top_k = 2, dropless = true"),
+      kWithExperts);
+  add("mod_by_token",
+      mod("choice = \"token\", num_noop = 1, target_active = 0.5, balance = { loss_weight = 0.0 }" +
+          tight + "1.0"),
+      kEveryOther);
+  add("mode_staged",
+      mod("capacity = 0.5", "moe") + moe("num_experts = 3, eval_capacity_factor = 3.0"),
+      kEveryOther);
+  add("moe_repeated",
+      kLeaves + moe("num_experts = 3" + tight + "1.5") +
+          "[branch.twice]\nkind = \"repeat\"\nof = \"moe\"\ntimes = 2\n",
       "layers = [\"dense\", \"twice\"]");
   add("parallel", kLeaves + "[branch.side]\nkind = \"parallel\"\nof = [\"attention\", \"mlp\"]\n",
       "layers = [\"side\"]");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "pointwork/nn/routed.h"
+#include "pointwork/route/depth_router.h"
 #include "pointwork/train/trainer.h"
 #include "tests/data/cases.h"
 #include "tests/support/models.h"
@@ -29,10 +30,11 @@ TEST(Threshold, AMaskedStepLeavesItAsItWas) {
   initialise(*model, 1);
   Trainer trainer(model, dataset);
   const auto& routed = dynamic_cast<const Routed&>(*model->layers()[1]);
+  const auto& router = dynamic_cast<const DepthRouter&>(*routed.router);
   const auto step = [&] { return trainer.read(trainer.step()).skipped; };
 
   EXPECT_FALSE(step());
-  const auto first = values(routed.router->threshold);
+  const auto first = values(router.threshold);
   EXPECT_EQ(first[1], 1);
   const Tensor head = model->untied_head.detach().clone();
   {
@@ -41,14 +43,14 @@ TEST(Threshold, AMaskedStepLeavesItAsItWas) {
   }
   // Its scores were sound, but its loss is none.
   EXPECT_TRUE(step());
-  EXPECT_EQ(values(routed.router->threshold), first);
+  EXPECT_EQ(values(router.threshold), first);
   {
     const torch::NoGradGuard no_grad;
     model->untied_head.copy_(head);
   }
   EXPECT_FALSE(step());
-  EXPECT_NE(values(routed.router->threshold), first);
-  EXPECT_EQ(routed.router->threshold[1].item<float>(), 1);
+  EXPECT_NE(values(router.threshold), first);
+  EXPECT_EQ(router.threshold[1].item<float>(), 1);
 }
 
 }  // namespace

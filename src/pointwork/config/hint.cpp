@@ -4,7 +4,7 @@
 
 #include "pointwork/base/check.h"
 #include "pointwork/base/nearest.h"
-#include "pointwork/config/visit.h"
+#include "pointwork/config/walk.h"
 
 namespace pointwork {
 namespace {
@@ -15,6 +15,24 @@ std::string parent_of(const std::string& path) {
 }
 
 std::string last_of(const std::string& path) { return path.substr(path.rfind('.') + 1); }
+
+bool has_key(const RoutedConfig& routed, const std::string& path) {
+  const std::vector<KeyFacts> keys = keys_of(routed);
+  return std::any_of(keys.begin(), keys.end(), [&](const KeyFacts& key) {
+    const size_t at = path.find(concat(".", key.path));
+    const size_t end = at + key.path.size() + 1;
+    return at != std::string::npos && (end == path.size() || path[end] == '.');
+  });
+}
+
+// A key of a route that goes with another choice than the one given. Empty for any other.
+std::string of_another_choice(const std::string& path) {
+  RoutedConfig depth, token;
+  token.route.choice = ChoiceKind::token;
+  const bool in_depth = has_key(depth, path), in_token = has_key(token, path);
+  if (in_depth == in_token) return "";
+  return in_token ? "; it goes with choice = \"token\"" : "; choice = \"token\" has no such key";
+}
 
 }  // namespace
 
@@ -40,6 +58,7 @@ std::string key_hint(const std::string& path, const std::vector<std::string>& ke
   std::string section = parent_of(path);
   const std::string name = last_of(path);
   if (is_section(section)) {
+    if (const std::string other = of_another_choice(path); !other.empty()) return other;
     const std::string close = nearest(name, names_in(section));
     if (!close.empty()) return meant(section.empty() ? close : section + "." + close);
   } else {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "pointwork/config/config.h"
 #include "pointwork/config/grammar.h"
 
@@ -17,6 +19,16 @@ std::vector<std::string> children_of(const BranchConfig& branch) {
       branch.form);
 }
 
+const MlpConfig* routed_mlp(const Config& config, const RoutedConfig& routed) {
+  const auto found = config.branch.find(routed.of);
+  return found == config.branch.end() ? nullptr : std::get_if<MlpConfig>(&found->second.form);
+}
+
+bool norm_outside(const Config& config, const RoutedConfig& routed) {
+  if (routed.norm != RoutedNorm::automatic) return routed.norm == RoutedNorm::outside;
+  return routed.route.by_token() && routed_mlp(config, routed);
+}
+
 std::vector<std::string> layer_names(const ModelConfig& model) {
   const LayersConfig& layers = model.layers;
   std::vector<std::string> names = layers.first;
@@ -32,41 +44,67 @@ std::vector<std::string> layer_names(const ModelConfig& model) {
 
 namespace {
 
-// What stands in a routed branch's place once its route is gone.
-std::string unrouted(const Config& config, std::string name) {
-  for (auto found = config.branch.find(name); found != config.branch.end();
-       found = config.branch.find(name)) {
-    const auto* routed = std::get_if<RoutedConfig>(&found->second.form);
-    if (!routed) break;
-    name = routed->of;
+// Takes the routes out of a config, branch by branch.
+class Unrouter {
+ public:
+  explicit Unrouter(const Config& config) : config_(config), twin_(config) {}
+
+  Config run() {
+    replace(twin_.model.layers.first);
+    replace(twin_.model.layers.repeat);
+    replace(twin_.model.layers.last);
+    for (const auto& [name, branch] : config_.branch) {
+      BranchConfig copy = branch;
+      std::visit(
+          [&](auto& form) {
+            if constexpr (requires { form.of; }) replace(form.of);
+          },
+          copy.form);
+      twin_.branch[name] = std::move(copy);
+    }
+    std::erase_if(twin_.branch, [](const auto& item) {
+      return std::holds_alternative<RoutedConfig>(item.second.form);
+    });
+    return std::move(twin_);
   }
-  return name;
-}
+
+ private:
+  void replace(std::vector<std::string>& names) {
+    for (std::string& name : names) replace(name);
+  }
+
+  // By what stands in a routed branch's place once its route is gone.
+  void replace(std::string& name) {
+    int64_t width = 1;
+    for (auto found = config_.branch.find(name); found != config_.branch.end();
+         found = config_.branch.find(name)) {
+      const auto* routed = std::get_if<RoutedConfig>(&found->second.form);
+      if (!routed) break;
+      const RouteConfig& route = routed->route;
+      if (route.by_token()) width *= std::min(route.top_k, route.num_experts);
+      name = routed->of;
+    }
+    if (width > 1) name = widened(name, width);
+  }
+
+  // k chosen experts are one mlp of k times the width.
+  std::string widened(const std::string& name, int64_t times) {
+    MlpConfig mlp = std::get<MlpConfig>(config_.branch.at(name).form);
+    const int64_t one =
+        mlp.intermediate_size > 0 ? mlp.intermediate_size : 4 * config_.model.hidden_size;
+    mlp.intermediate_size = times * one;
+    std::string unique = concat(name, "_x", times);
+    while (config_.branch.count(unique)) unique += "_";
+    twin_.branch[unique].form = mlp;
+    return unique;
+  }
+
+  const Config& config_;
+  Config twin_;
+};
 
 }  // namespace
 
-Config dense_twin(const Config& config) {
-  Config twin = config;
-  const auto replace = [&](auto& names) {
-    if constexpr (std::is_same_v<std::decay_t<decltype(names)>, std::string>)
-      names = unrouted(config, names);
-    else
-      for (std::string& name : names) name = unrouted(config, name);
-  };
-  replace(twin.model.layers.first);
-  replace(twin.model.layers.repeat);
-  replace(twin.model.layers.last);
-  for (auto& [name, branch] : twin.branch) {
-    std::visit(
-        [&](auto& form) {
-          if constexpr (requires { form.of; }) replace(form.of);
-        },
-        branch.form);
-  }
-  std::erase_if(twin.branch, [](const auto& item) {
-    return std::holds_alternative<RoutedConfig>(item.second.form);
-  });
-  return twin;
-}
+Config dense_twin(const Config& config) { return Unrouter(config).run(); }
 
 }  // namespace pointwork

@@ -25,11 +25,11 @@ struct EnumNames<PositionEmbedding> {
       {"learned", PositionEmbedding::learned}, {"none", PositionEmbedding::none}};
 };
 
-enum class Initializer { gpt2, llama };
+enum class Initializer { gpt2, llama, switch_ };
 template <>
 struct EnumNames<Initializer> {
-  static constexpr std::pair<const char*, Initializer> names[] = {{"gpt2", Initializer::gpt2},
-                                                                  {"llama", Initializer::llama}};
+  static constexpr std::pair<const char*, Initializer> names[] = {
+      {"gpt2", Initializer::gpt2}, {"llama", Initializer::llama}, {"switch", Initializer::switch_}};
 };
 
 enum class QkNorm { none, head, projection };
@@ -102,6 +102,7 @@ struct MlpConfig {
   Activation hidden_act = Activation::gelu_tanh;
   bool bias = false;
   bool output_norm = false;
+  double dropout = 0;
 
   bool operator==(const MlpConfig&) const = default;
   template <class Self, class Visitor>
@@ -116,6 +117,12 @@ struct MlpConfig {
                  "half more weights at one width"});
     visit("bias", self.bias, {.help = "biases on the projections"});
     visit("output_norm", self.output_norm, {.help = "a second norm on what the branch adds"});
+    visit("dropout", self.dropout,
+          {.help = "share of the values between the projections that are 0 in training; of experts "
+                   "it is their own (0.4 in Switch's fine-tuning)",
+           .min = 0,
+           .max = 1,
+           .below_max = true});
   }
 };
 
@@ -155,13 +162,28 @@ struct RepeatConfig {
   }
 };
 
+// Where the norm of a routed branch stands.
+enum class RoutedNorm { automatic, inside, outside };
+template <>
+struct EnumNames<RoutedNorm> {
+  static constexpr std::pair<const char*, RoutedNorm> names[] = {{"auto", RoutedNorm::automatic},
+                                                                 {"inside", RoutedNorm::inside},
+                                                                 {"outside", RoutedNorm::outside}};
+};
+
 struct RoutedConfig {
   std::string of;
+  RoutedNorm norm = RoutedNorm::automatic;
   RouteConfig route;
   bool operator==(const RoutedConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("of", self.of, {.help = "name of the branch that chosen tokens enter", .required = true});
+    visit(
+        "norm", self.norm,
+        {.help = "outside: router and branch read one normalised row; inside: the router reads the "
+                 "stream, the branch its own norm, one for each expert; auto: outside where tokens "
+                 "choose and the branch is an mlp. Only an mlp can have it outside"});
     visit("route", self.route,
           {.help = "which tokens enter, and how much of the result they take"});
   }
@@ -212,6 +234,7 @@ struct ModelConfig {
   bool tie_word_embeddings = true;
   Initializer initializer = Initializer::gpt2;
   double initializer_range = 0.02;
+  double initializer_scale = 0.1;
 
   bool operator==(const ModelConfig&) const = default;
   template <class Self, class Visitor>
@@ -244,12 +267,20 @@ struct ModelConfig {
     visit("norm_bias", self.norm_bias, {.help = "a bias in every layernorm"});
     visit("tie_word_embeddings", self.tie_word_embeddings,
           {.help = "the head that makes logits is the embedding, transposed"});
-    visit("initializer", self.initializer,
-          {.help = "gpt2: projections back to the stream start smaller, by 1 / sqrt(2 x layers); "
-                   "llama: all weights start alike"});
+    visit(
+        "initializer", self.initializer,
+        {.help = "gpt2: projections back to the stream start smaller, by 1 / sqrt(2 x layers); "
+                 "llama: all weights start alike; switch: matrices of the layers from a truncated "
+                 "normal of deviation sqrt(initializer_scale / inputs)"});
     visit(
         "initializer_range", self.initializer_range,
         {.help = "standard deviation of initial weights", .min = 0, .max = 10, .above_min = true});
+    visit(
+        "initializer_scale", self.initializer_scale,
+        {.help = "s of initializer = switch: 0.1 trains stably where 1 does not (Switch, table 3)",
+         .min = 0,
+         .max = 10,
+         .above_min = true});
   }
 };
 

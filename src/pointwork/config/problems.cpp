@@ -6,6 +6,7 @@
 #include "pointwork/base/printable.h"
 #include "pointwork/config/config.h"
 #include "pointwork/config/grammar.h"
+#include "pointwork/config/route_problems.h"
 
 namespace pointwork {
 namespace {
@@ -76,6 +77,10 @@ class Checker {
       problem(path, ".of must name at least one branch but is empty");
     for (const std::string& child : children_of(branch)) name_exists(path + ".of", child);
     if (const auto* attention = std::get_if<AttentionConfig>(&branch.form)) sizes(path, *attention);
+    if (const auto* routed = std::get_if<RoutedConfig>(&branch.form)) {
+      for (std::string& one : route_problems(path, config_, *routed))
+        problems_.push_back(std::move(one));
+    }
   }
 
   void sizes(const std::string& path, const AttentionConfig& a) {

@@ -1,4 +1,5 @@
 #include <cctype>
+#include <set>
 
 #include "pointwork/config/config.h"
 #include "pointwork/config/walk.h"
@@ -57,6 +58,11 @@ only `repeat` shares them.
 
 )";
 
+constexpr const char* kTokenChoice =
+    R"(With `choice = "token"` each token chooses its experts, and these keys stand in place of those from `route.capacity` on:
+
+)";
+
 std::string cell(const std::string& text) {
   std::string safe;
   for (const char c : text) safe += c == '|' ? std::string("\\|") : std::string(1, c);
@@ -70,10 +76,9 @@ std::string sentence(std::string_view help) {
 }
 
 // One struct's keys as a table; what is nested has dotted names.
-template <HasFields T>
-std::string table_of() {
+std::string table_of(const std::vector<KeyFacts>& keys) {
   std::string text = "| key | value | default | meaning |\n|---|---|---|---|\n";
-  for (const KeyFacts& key : keys_of(T{})) {
+  for (const KeyFacts& key : keys) {
     std::string value = key.type;
     if (!key.unit.empty() && key.unit != key.type) value += ", in " + key.unit;
     if (!key.range.empty()) value += ", " + key.range;
@@ -84,13 +89,24 @@ std::string table_of() {
   return text + "\n";
 }
 
+// What choice = "token" has beside the keys that all choices have.
+std::string token_choice_table() {
+  RoutedConfig routed;
+  std::set<std::string> told;
+  for (const KeyFacts& key : keys_of(routed)) told.insert(key.path);
+  routed.route.choice = ChoiceKind::token;
+  std::vector<KeyFacts> keys = keys_of(routed);
+  std::erase_if(keys, [&](const KeyFacts& key) { return told.count(key.path) > 0; });
+  return table_of(keys);
+}
+
 // The sections of Config in their order.
 struct Sections {
   std::string text = kIntroduction;
 
   template <HasFields T>
   void operator()(const char* name, const T&, const Field& facts) {
-    text += concat("## `[", name, "]`\n\n", sentence(facts.help)) + table_of<T>();
+    text += concat("## `[", name, "]`\n\n", sentence(facts.help)) + table_of(keys_of(T{}));
   }
   void operator()(const char*, const std::map<std::string, BranchConfig>&, const Field&) {
     text += kBranches;
@@ -104,7 +120,9 @@ struct Sections {
     if constexpr (I < std::variant_size_v<Forms>) {
       text += concat("### `kind = \"", BranchConfig::kinds[I], "\"`\n\n",
                      sentence(BranchConfig::abouts[I]));
-      text += table_of<std::variant_alternative_t<I, Forms>>();
+      using Form = std::variant_alternative_t<I, Forms>;
+      text += table_of(keys_of(Form{}));
+      if constexpr (std::is_same_v<Form, RoutedConfig>) text += kTokenChoice + token_choice_table();
       kinds<I + 1>();
     }
   }

@@ -51,6 +51,45 @@ class Observer {
   }
 
   void one_route(const std::string& path, const RouteConfig& r) {
+    if (r.by_token())
+      token_choice(path, r);
+    else
+      depth_choice(path, r);
+  }
+
+  void token_choice(const std::string& path, const RouteConfig& r) {
+    const TokenChoiceConfig usual;
+    const bool per_sequence = r.capacity_per_sequence > 0;
+    const bool no_factors = r.dropless || per_sequence;
+    const char* why = r.dropless ? "dropless = true" : "capacity_per_sequence";
+    remark_if(r.dropless && per_sequence, path,
+              ".capacity_per_sequence has no effect with dropless = true");
+    remark_if(no_factors && r.capacity_factor != usual.capacity_factor, path,
+              ".capacity_factor has no effect with ", why);
+    remark_if(no_factors && r.min_capacity != usual.min_capacity, path,
+              ".min_capacity has no effect with ", why);
+    remark_if(no_factors && r.capacity_rounding != usual.capacity_rounding, path,
+              ".capacity_rounding has no effect with ", why);
+    remark_if(r.dropless && r.priority != usual.priority, path,
+              ".priority has no effect with dropless = true");
+    remark_if(r.num_noop == 0 && r.noop != usual.noop, path,
+              ".noop has no effect while num_noop is 0");
+    remark_if(r.second_choice == SecondChoice::all && r.second_threshold != usual.second_threshold,
+              path, ".second_threshold has no effect with second_choice = \"all\"");
+    remark_if(r.target_active == 0 && r.target_rate != usual.target_rate, path,
+              ".target_rate has no effect without target_active");
+    remark_if(r.exploration_amount != usual.exploration_amount &&
+                  (r.exploration == Exploration::none || r.exploration == Exploration::sample),
+              path, ".exploration_amount has no effect with exploration = \"",
+              name_of(r.exploration), "\"");
+    remark_if(r.choices() == 1, path,
+              " has one expert and nothing else to choose: its tokens all take it");
+    remark_if(r.weight == RouterWeight::none && r.balance == BalanceConfig{.loss_weight = 0}, path,
+              ": nothing trains the router: weight = \"none\" lets no gradient through, and no "
+              "balance loss has a weight");
+  }
+
+  void depth_choice(const std::string& path, const RouteConfig& r) {
     const RouteConfig usual;
     const CapacityScheduleConfig &s = r.capacity_schedule, &s0 = usual.capacity_schedule;
     const int64_t steps = config_.train.steps;

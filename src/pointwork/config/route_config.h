@@ -2,26 +2,30 @@
 // Which tokens enter a routed branch, in training and causally afterwards.
 
 #include "pointwork/config/fields.h"
+#include "pointwork/config/token_choice_config.h"
 
 namespace pointwork {
 
-enum class ChoiceKind { expert, random, threshold };
+enum class ChoiceKind { expert, random, threshold, token };
 template <>
 struct EnumNames<ChoiceKind> {
   static constexpr std::pair<const char*, ChoiceKind> names[] = {
       {"expert", ChoiceKind::expert},
       {"random", ChoiceKind::random},
-      {"threshold", ChoiceKind::threshold}};
+      {"threshold", ChoiceKind::threshold},
+      {"token", ChoiceKind::token}};
 };
 
-enum class RouterWeight { raw, sigmoid, tanh, none };
+enum class RouterWeight { raw, sigmoid, tanh, none, renormalised, ste };
 template <>
 struct EnumNames<RouterWeight> {
   static constexpr std::pair<const char*, RouterWeight> names[] = {
       {"raw", RouterWeight::raw},
       {"sigmoid", RouterWeight::sigmoid},
       {"tanh", RouterWeight::tanh},
-      {"none", RouterWeight::none}};
+      {"none", RouterWeight::none},
+      {"renormalised", RouterWeight::renormalised},
+      {"ste", RouterWeight::ste}};
 };
 
 enum class CausalDecision { predictor, router };
@@ -55,7 +59,8 @@ struct CapacityScheduleConfig {
   }
 };
 
-struct RouteConfig {
+// The keys of a choice that is not taken are unknown: what would have no effect is an error.
+struct RouteConfig : TokenChoiceConfig {
   ChoiceKind choice = ChoiceKind::expert;
   double capacity = 0.125;
   CapacityScheduleConfig capacity_schedule;
@@ -66,21 +71,38 @@ struct RouteConfig {
   double threshold_rate = 0.01;
   double initializer_range = 0.02;
 
+  bool by_token() const { return choice == ChoiceKind::token; }
+
   bool operator==(const RouteConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("choice", self.choice,
           {.help = "expert: the tokens of highest score in each sequence (Mixture-of-Depths); "
                    "random: the same on scores from N(0, 1), a control; threshold: expert in "
-                   "training, while a moving quantile learns the score that decides afterwards"});
+                   "training, while a moving quantile learns the score that decides afterwards; "
+                   "token: each token takes the experts of its highest scores (Switch)"});
+    visit(
+        "weight", self.weight,
+        {.help = "factor on what the branch adds: raw: the router's score; sigmoid: sigmoid(r); "
+                 "tanh: 1 + tanh_alpha x tanh(r), for a model that was dense before; none: 1. With "
+                 "choice = token: raw: the probability; renormalised: its share of the k chosen; "
+                 "ste: 1 + p - stop(p); none: 1"});
+    visit("initializer_range", self.initializer_range,
+          {.help = "standard deviation of the router's initial weights", .min = 0, .max = 10});
+    if (self.by_token()) {
+      TokenChoiceConfig::fields(self, visit);
+    } else {
+      depth_fields(self, visit);
+    }
+  }
+
+ private:
+  template <class Self, class Visitor>
+  static void depth_fields(Self& self, Visitor& visit) {
     visit(
         "capacity", self.capacity,
         {.help = "share of a sequence's tokens that enter", .min = 0, .max = 1, .above_min = true});
     visit("capacity_schedule", self.capacity_schedule, {.help = "how capacity gets there"});
-    visit(
-        "weight", self.weight,
-        {.help = "factor on what the branch adds: raw: the router's score r; sigmoid: sigmoid(r); "
-                 "tanh: 1 + tanh_alpha x tanh(r), for a model that was dense before; none: 1"});
     visit(
         "tanh_alpha", self.tanh_alpha,
         {.help = "how far the score can move the factor with weight = tanh", .min = 0, .max = 10});
@@ -97,8 +119,6 @@ struct RouteConfig {
            .min = 0,
            .max = 1,
            .above_min = true});
-    visit("initializer_range", self.initializer_range,
-          {.help = "standard deviation of the router's initial weights", .min = 0, .max = 10});
   }
 };
 

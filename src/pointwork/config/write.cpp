@@ -40,14 +40,19 @@ std::vector<KeyFacts> all_keys(const Config& config) {
   Config usual;
   for (const auto& [name, branch] : config.branch) {
     const auto fresh = [](const auto& form) -> BranchConfig {
-      return {std::decay_t<decltype(form)>{}};
+      std::decay_t<decltype(form)> usual;
+      // Which keys there are depends on it.
+      if constexpr (requires { usual.route; }) usual.route.choice = form.route.choice;
+      return {usual};
     };
     usual.branch[name] = std::visit(fresh, branch.form);
   }
   std::vector<KeyFacts> keys = keys_of(config);
   const std::vector<KeyFacts> defaults = keys_of(usual);
   for (size_t i = 0; i < keys.size(); ++i) {
-    if (!keys[i].required) keys[i].default_value = defaults[i].value;
+    const bool chooses = keys[i].path.ends_with(".route.choice");
+    if (!keys[i].required)
+      keys[i].default_value = chooses ? toml_value(RouteConfig{}.choice) : defaults[i].value;
   }
   return keys;
 }

@@ -172,8 +172,16 @@ class Session {
       const auto cut = [&](const auto& all) {
         return std::decay_t<decltype(all)>(all.begin() + begin, all.begin() + end);
       };
-      own.push_back({layer.name, layer.capacity, cut(layer.reached), cut(layer.entered),
-                     cut(layer.weight), cut(layer.decision)});
+      own.push_back({.name = layer.name,
+                     .capacity = layer.capacity,
+                     .reached = cut(layer.reached),
+                     .entered = cut(layer.entered),
+                     .weight = cut(layer.weight),
+                     .decision = cut(layer.decision),
+                     .experts = layer.experts,
+                     .top_k = layer.top_k,
+                     .choice = {layer.choice.begin() + begin * layer.top_k,
+                                layer.choice.begin() + end * layer.top_k}});
     }
     if (options_.trace) result_[b].passes.push_back(std::move(own));
     result_[b].depth.insert(result_[b].depth.end(), depth.begin() + begin, depth.begin() + end);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pointwork/kernels/activation.h"
+#include "pointwork/kernels/experts.h"
 #include "pointwork/kernels/rope.h"
 
 namespace pointwork::kernels::reference {
@@ -44,6 +45,17 @@ Rows top_rows(const Values& score, const Rows& start, const std::vector<uint8_t>
               const Rows& count, int64_t each);
 Values kth_score(const Values& score, const Rows& start, const std::vector<uint8_t>& valid,
                  const Rows& rank);
+
+// experts.h. An empty valid or kept is 1, an empty weight sets no priority.
+Rows highest_columns(const Values& score, int64_t columns, int64_t k,
+                     const std::vector<uint8_t>& valid);
+std::vector<uint8_t> keep_pairs(const Rows& choice, const Values& weight,
+                                const cpu::KeepShape& shape);
+struct PairOrder {
+  Rows pair, offset;
+};
+PairOrder sort_pairs(const Rows& choice, const std::vector<uint8_t>& kept, int64_t experts,
+                     int64_t slots);
 
 // cross_entropy.h, contiguous.
 struct CrossEntropy {

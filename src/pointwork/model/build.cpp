@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pointwork/base/check.h"
+#include "pointwork/config/grammar.h"
 #include "pointwork/nn/attention.h"
 #include "pointwork/nn/compose.h"
 #include "pointwork/nn/mlp.h"
@@ -15,6 +16,7 @@ struct Builder {
   const Config& config;
   const std::string& name;
   const std::string& path;
+  const BodyOptions& options;
 
   std::vector<std::pair<std::string, BranchPtr>> children(
       const std::vector<std::string>& of) const {
@@ -35,7 +37,11 @@ struct Builder {
   BranchPtr operator()(const AttentionConfig& c) const {
     return std::make_shared<Attention>(config.model, c);
   }
-  BranchPtr operator()(const MlpConfig& c) const { return std::make_shared<Mlp>(config.model, c); }
+  BranchPtr operator()(const MlpConfig& c) const {
+    return std::make_shared<Mlp>(
+        config.model, c,
+        MlpOptions{.name = path, .experts = options.experts, .norm = options.norm});
+  }
   BranchPtr operator()(const ChainConfig& c) const {
     return std::make_shared<Chain>(children(c.of));
   }
@@ -46,17 +52,29 @@ struct Builder {
     return std::make_shared<Repeat>(build_branch(config, c.of, path + ".body"), c.times);
   }
   BranchPtr operator()(const RoutedConfig& c) const {
-    return std::make_shared<Routed>(path, config.model.hidden_size, c.route,
-                                    build_branch(config, c.of, path + ".body"));
+    const bool outside = norm_outside(config, c);
+    BranchPtr body = build_branch(
+        config, c.of, path + ".body",
+        {.experts = c.route.num_experts > 1 ? c.route.num_experts : 0, .norm = !outside});
+    const RouterOptions options{
+        .name = path, .size = config.model.hidden_size, .attends = body->number_sites(0) > 0};
+    return std::make_shared<Routed>(
+        options, c.route, std::move(body),
+        outside ? std::make_shared<Norm>(config.model.hidden_size, config.model) : nullptr);
   }
 };
 
 }  // namespace
 
-BranchPtr build_branch(const Config& config, const std::string& name, const std::string& path) {
+BranchPtr build_branch(const Config& config, const std::string& name, const std::string& path,
+                       const BodyOptions& options) {
   const auto found = config.branch.find(name);
   check(found != config.branch.end(), "no [branch.", name, "] in the config");
-  return std::visit(Builder{config, name, path}, found->second.form);
+  const bool special = options.experts > 0 || !options.norm;
+  check(!special || std::holds_alternative<MlpConfig>(found->second.form), "branch.", name,
+        " must be an mlp to have ", options.experts > 0 ? "several experts" : "its norm outside",
+        " but is of kind ", found->second.kind());
+  return std::visit(Builder{config, name, path, options}, found->second.form);
 }
 
 }  // namespace pointwork

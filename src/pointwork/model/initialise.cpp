@@ -5,6 +5,7 @@
 #include "pointwork/base/rng.h"
 #include "pointwork/model/model.h"
 #include "pointwork/nn/routed.h"
+#include "pointwork/route/depth_router.h"
 
 namespace pointwork {
 namespace {
@@ -13,14 +14,26 @@ bool ends_with(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
+struct Draw {
+  double scale = 1;
+  double cut = 0;  // deviations beyond which a value is drawn again; 0: none
+};
+
+double draw_one(const Draw& draw, uint64_t key, uint64_t at) {
+  double value = random_normal(key, at);
+  for (uint64_t again = 1; draw.cut > 0 && std::abs(value) > draw.cut; ++again)
+    value = random_normal(key, at, again);
+  return draw.scale * value;
+}
+
 // Filled in float64 on the CPU, then copied: the values depend on neither device nor thread count.
-void fill_normal(Tensor parameter, double scale, uint64_t key) {
+void fill_normal(Tensor parameter, const Draw& draw, uint64_t key) {
   Tensor host = torch::empty({parameter.numel()}, torch::kFloat32);
   float* out = host.data_ptr<float>();
   const int64_t n = host.numel();
 #pragma omp parallel for schedule(static) if (n > 4096)
   for (int64_t i = 0; i < n; ++i) {
-    out[i] = static_cast<float>(scale * random_normal(key, static_cast<uint64_t>(i)));
+    out[i] = static_cast<float>(draw_one(draw, key, static_cast<uint64_t>(i)));
   }
   parameter.copy_(host.view_as(parameter));
 }
@@ -41,6 +54,12 @@ bool is_predictor(const std::string& parameter_name) {
   return parameter_name.find(".router.predictor.") != std::string::npos;
 }
 
+bool is_matrix(const std::string& parameter_name, const Tensor& parameter) {
+  const std::string leaf = parameter_name.substr(parameter_name.rfind('.') + 1);
+  // Norms and routers alone call theirs weight and bias; of experts they have two dimensions.
+  return parameter.dim() >= 2 && leaf != "weight" && leaf != "bias" && !ends_with(leaf, "_bias");
+}
+
 void initialise(Model& model, uint64_t seed) {
   const torch::NoGradGuard no_grad;
   const ModelConfig& config = model.config().model;
@@ -52,18 +71,20 @@ void initialise(Model& model, uint64_t seed) {
   for (auto& item : model.named_parameters()) {
     const std::string& name = item.key();
     Tensor& value = item.value();
-    double scale = range;
+    Draw draw{.scale = range};
     if (is_predictor(name)) {
       if (value.dim() == 1 && !ends_with(name, ".output")) continue;  // biases hold their start
-      scale = 1 / std::sqrt(static_cast<double>(value.size(-1)));
+      draw.scale = 1 / std::sqrt(static_cast<double>(value.size(-1)));
     } else if (ends_with(name, "router.weight")) {
-      scale = router_scale(model, name);
-    } else if (value.dim() == 1) {
+      draw.scale = router_scale(model, name);
+    } else if (!is_matrix(name, value)) {
       continue;  // norms are one, biases zero from construction
+    } else if (config.initializer == Initializer::switch_ && name.starts_with("layers.")) {
+      draw = {std::sqrt(config.initializer_scale / static_cast<double>(value.size(-1))), 2};
     } else if (ends_with(name, ".output") || ends_with(name, ".down")) {
-      scale = residual;
+      draw.scale = residual;
     }
-    fill_normal(value, scale, stream_key(seed, "initialise/" + name));
+    fill_normal(value, draw, stream_key(seed, "initialise/" + name));
   }
 }
 
@@ -74,9 +95,10 @@ void convert(Model& model, torch::Dtype dtype, torch::Device device) {
     const auto* router = dynamic_cast<const Router*>(module.get());
     if (!router) continue;
     if (router->weight.defined()) wide.insert(router->weight.unsafeGetTensorImpl());
-    if (!router->predictor) continue;
-    wide.insert(router->predictor->output.unsafeGetTensorImpl());
-    wide.insert(router->predictor->output_bias.unsafeGetTensorImpl());
+    const auto* depth = dynamic_cast<const DepthRouter*>(router);
+    if (!depth || !depth->predictor) continue;
+    wide.insert(depth->predictor->output.unsafeGetTensorImpl());
+    wide.insert(depth->predictor->output_bias.unsafeGetTensorImpl());
   }
   for (auto& item : model.named_parameters()) {
     const bool stays =

@@ -4,6 +4,7 @@
 #include "pointwork/model/build.h"
 #include "pointwork/ops/linear.h"
 #include "pointwork/ops/rows.h"
+#include "pointwork/route/router.h"
 
 namespace pointwork {
 
@@ -42,6 +43,12 @@ ModelOutput Model::forward(const Tensor& token, Context& ctx) {
   }
   out.hidden = norm->forward(x);
   return out;
+}
+
+void Model::end_step() {
+  for (const auto& module : modules(false)) {
+    if (auto* router = dynamic_cast<Router*>(module.get())) router->end_step();
+  }
 }
 
 const Tensor& Model::head() const { return untied_head.defined() ? untied_head : embedding; }

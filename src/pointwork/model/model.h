@@ -26,6 +26,9 @@ class Model : public torch::nn::Module {
   const Tensor& head() const;           // [V, D]
   Tensor logits(const Tensor& hidden);  // [T, V], float32
 
+  // Once the micro-batches of a training step are through.
+  void end_step();
+
   // Forward FLOPs part by part, the head on every row. Extent.root_rows may be 0: it is then the
   // sum of its rows.
   FlopParts flops(Extent extent) const;
@@ -50,13 +53,18 @@ class Model : public torch::nn::Module {
 };
 
 // Weights by name: each parameter's values depend on the seed and its own name alone. GPT-2: N(0,
-// range), residual projections divided by √(2·layers); Llama: N(0, range) throughout. Predictors
-// draw from their own scale; routers from route.initializer_range.
+// range), residual projections divided by √(2·layers); Llama: N(0, range) throughout; Switch
+// (§2.4): the layers' matrices from a normal of deviation √(scale / inputs), cut at 2 deviations.
+// Predictors draw from their own scale; routers from route.initializer_range.
 void initialise(Model& model, uint64_t seed);
 
 // Parameters that only the causal decision uses. They have their own gradient norm and take no part
 // in the language model.
 bool is_predictor(const std::string& parameter_name);
+
+// Matrices, those of experts included: what weight decay shrinks. Norms, biases and routers are
+// none.
+bool is_matrix(const std::string& parameter_name, const Tensor& parameter);
 
 // Everything but what must stay float32 (routers, thresholds) becomes `dtype`; the model moves to
 // `device`.

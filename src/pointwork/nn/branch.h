@@ -6,8 +6,8 @@
 
 #include <vector>
 
-#include "pointwork/nn/flops.h"
 #include "pointwork/route/context.h"
+#include "pointwork/route/flops.h"
 #include "pointwork/route/route.h"
 
 namespace pointwork {

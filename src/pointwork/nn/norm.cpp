@@ -1,19 +1,30 @@
 #include "pointwork/nn/norm.h"
 
+#include "pointwork/ops/grouped.h"
 #include "pointwork/ops/norm.h"
 
 namespace pointwork {
 
-Norm::Norm(int64_t size, const ModelConfig& config) : kind_(config.norm), eps_(config.norm_eps) {
-  weight = register_parameter("weight", torch::ones({size}));
-  if (kind_ == NormKind::layernorm && config.norm_bias) {
-    bias = register_parameter("bias", torch::zeros({size}));
-  }
+Norm::Norm(int64_t size, const ModelConfig& config, int64_t experts)
+    : kind_(config.norm), eps_(config.norm_eps) {
+  const std::vector<int64_t> shape =
+      experts > 0 ? std::vector<int64_t>{experts, size} : std::vector<int64_t>{size};
+  weight = register_parameter("weight", torch::ones(shape));
+  if (kind_ == NormKind::layernorm && config.norm_bias)
+    bias = register_parameter("bias", torch::zeros(shape));
 }
 
 Tensor Norm::forward(const Tensor& x) {
   return kind_ == NormKind::layernorm ? layer_norm(x, weight, bias, eps_)
                                       : rms_norm(x, weight, eps_);
+}
+
+Tensor Norm::forward(const Tensor& x, const Tensor& offset) {
+  const Tensor one = torch::ones({x.size(1)}, x.options());
+  const Tensor even =
+      kind_ == NormKind::layernorm ? layer_norm(x, one, {}, eps_) : rms_norm(x, one, eps_);
+  const Tensor scaled = even * spread_rows(weight, offset, x.size(0));
+  return bias.defined() ? scaled + spread_rows(bias, offset, x.size(0)) : scaled;
 }
 
 }  // namespace pointwork

@@ -11,11 +11,15 @@ using torch::Tensor;
 
 class Norm : public torch::nn::Module {
  public:
-  Norm(int64_t size, const ModelConfig& config);
+  // With `experts` above 0 each has a weight and bias of its own.
+  Norm(int64_t size, const ModelConfig& config, int64_t experts = 0);
   Tensor forward(const Tensor& x);  // [..., size], normalised over the last dimension
+  // The same by each row's own expert: those of expert e are offset[e] .. offset[e + 1]. x [N,
+  // size]
+  Tensor forward(const Tensor& x, const Tensor& offset);
 
-  Tensor weight;  // [size]
-  Tensor bias;    // [size], undefined where there is none
+  Tensor weight;  // [size] or [E, size]
+  Tensor bias;    // the same, undefined where there is none
 
  private:
   NormKind kind_;

@@ -2,16 +2,19 @@
 // routed(route, body): chosen rows enter the body, the others go round it.
 
 #include "pointwork/nn/branch.h"
+#include "pointwork/nn/norm.h"
 #include "pointwork/route/router.h"
 
 namespace pointwork {
 
-// x + r · (Block(x) − x) for chosen rows and x for the others: Mixture-of-Depths eq. (1), with f =
-// Block(x) − x, the body's delta. The body attends among the chosen rows alone, at their original
-// positions.
+// x + Σ w · Block_e(x) over the slots of each row, and x for rows without any. With expert choice
+// and one expert this is Mixture-of-Depths eq. (1), x + r · (Block(x) − x), as the body returns its
+// delta Block(x) − x. The body attends among the chosen rows alone, at their original positions.
 class Routed : public Branch {
  public:
-  Routed(std::string name, int64_t size, const RouteConfig& config, BranchPtr body);
+  // `norm`: the norm outside, whose rows router and body read; null: they read the stream.
+  Routed(const RouterOptions& options, const RouteConfig& config, BranchPtr body,
+         std::shared_ptr<Norm> norm = nullptr);
   Output forward(const Tensor& x, Context& ctx) override;
   Output add_to(const Tensor& x, Context& ctx) override;
   double kept_bytes(const Extent& extent, double element) const override;
@@ -19,6 +22,7 @@ class Routed : public Branch {
   int64_t number_sites(int64_t first) override;
   double cached_values_per_token(int64_t step) const override;
 
+  std::shared_ptr<Norm> norm;
   std::shared_ptr<Router> router;
   BranchPtr body;
 

@@ -11,7 +11,16 @@
 namespace pointwork {
 namespace {
 
-Route route_of(const Tensor& token, const Rows& rows, int64_t each) {
+// int32 [B], ⌈c · valid rows⌉ of each sequence; undefined where every row is valid.
+Tensor wanted_counts(const Rows& rows, double capacity) {
+  if (!rows.valid.defined()) return {};
+  const Tensor valid = rows.valid.view({rows.sequences(), rows.each}).sum(1).to(torch::kFloat64);
+  return at::minimum((valid * capacity - 1e-9).ceil().clamp_min(1), valid).to(torch::kInt32);
+}
+
+}  // namespace
+
+Route route_of_rows(const Tensor& token, const Rows& rows, int64_t each) {
   Route route;
   route.token = token;
   std::tie(route.row_offset, route.row_slot) = index_slots(token, rows.count());
@@ -21,15 +30,6 @@ Route route_of(const Tensor& token, const Rows& rows, int64_t each) {
   route.shape = {.rows = rows.count(), .experts = 1, .slots = token.size(0), .each = each};
   return route;
 }
-
-// int32 [B], ⌈c · valid rows⌉ of each sequence; undefined where every row is valid.
-Tensor wanted_counts(const Rows& rows, double capacity) {
-  if (!rows.valid.defined()) return {};
-  const Tensor valid = rows.valid.view({rows.sequences(), rows.each}).sum(1).to(torch::kFloat64);
-  return at::minimum((valid * capacity - 1e-9).ceil().clamp_min(1), valid).to(torch::kInt32);
-}
-
-}  // namespace
 
 double capacity_at(const RouteConfig& config, int64_t step) {
   const CapacityScheduleConfig& schedule = config.capacity_schedule;
@@ -52,15 +52,15 @@ Route choose_top(const std::string& name, const Tensor& score, const Rows& rows,
   const int64_t each = slots_of(capacity, rows.each);
   const Tensor token =
       top_rows(name, score, rows.sequences(), rows.valid, wanted_counts(rows, capacity), each);
-  return route_of(token, rows, each);
+  return route_of_rows(token, rows, each);
 }
 
 Route choose_above_zero(const Tensor& decision, const Rows& rows) {
-  return route_of(rows_above_zero(decision, rows.valid), rows, 0);
+  return route_of_rows(rows_above_zero(decision, rows.valid), rows, 0);
 }
 
 Route choose_all(const Rows& rows) {
-  return route_of(torch::arange(rows.count(), rows.position.options()), rows, rows.each);
+  return route_of_rows(torch::arange(rows.count(), rows.position.options()), rows, rows.each);
 }
 
 Tensor boundary_score(const Tensor& score, const Rows& rows, double capacity) {

@@ -22,6 +22,10 @@ Route choose_top(const std::string& name, const Tensor& score, const Rows& rows,
 // one count.
 Route choose_above_zero(const Tensor& decision, const Rows& rows);
 
+// The Route of one expert over rows in `token` (int32 [N], ascending within a sequence, kEmpty =
+// none), `each` slots of every sequence or 0. Neither weight nor logits.
+Route route_of_rows(const Tensor& token, const Rows& rows, int64_t each);
+
 // Every row enters, in order: what capacity 1 means in every phase.
 Route choose_all(const Rows& rows);
 

@@ -1,53 +1,63 @@
 #pragma once
-// Router = score + choice, with the causal decision that stands in for the choice at inference.
+// A router says which rows enter which expert, and with what weight. What it costs, what it keeps
+// and what trains it beside the language model's loss are its own to say.
 
 #include <torch/nn/module.h>
 
+#include <memory>
+
 #include "pointwork/config/route_config.h"
 #include "pointwork/route/context.h"
+#include "pointwork/route/flops.h"
 #include "pointwork/route/route.h"
 
 namespace pointwork {
 
-// "A small auxiliary MLP predictor (akin to a second router)" on a stopped gradient: D → D/2 → 1
-// with SiLU.
-class Predictor : public torch::nn::Module {
- public:
-  Predictor(int64_t size, double capacity);
-  Tensor forward(const Tensor& x);  // [T, D] → float32 [T], the logit of "will be chosen"
-
-  Tensor hidden;       // [D/2, D]
-  Tensor hidden_bias;  // [D/2]
-  Tensor output;       // float32 [D/2]
-  Tensor output_bias;  // float32 [1]
-};
-
 class Router : public torch::nn::Module {
  public:
-  Router(std::string name, int64_t size, const RouteConfig& config);
+  Router(std::string name, const RouteConfig& config) : name_(std::move(name)), config_(config) {}
 
-  // Selection by ctx.routing. Everything up to the weights is float32. With capacity 1 every row
-  // enters.
-  Route forward(const Tensor& x, Context& ctx);
+  // Selection by ctx.routing. Everything up to the weights is float32. x [T, D]: the rows that the
+  // body reads.
+  virtual Route forward(const Tensor& x, Context& ctx) = 0;
+
+  // What trains this router beside the language model's loss. // float32 [], undefined: nothing
+  virtual Tensor loss(const Route& route) const = 0;
+
+  // Once the micro-batches of a training step are through: state that is moved by all of them.
+  virtual void end_step() {}
+
+  // Expected share of rows that enter; above 1 where a row enters several experts.
+  virtual double share(int64_t step) const = 0;
+
+  // The rows inside the body, without measured ones.
+  virtual Extent inside(const Extent& extent) const = 0;
+
+  // Slots that a training step computes on, sequence by sequence.
+  virtual Extent slots(const Extent& extent) const = 0;
+
+  // Appends the router's own parts under `name`.
+  virtual void flops(const Extent& extent, const std::string& name, FlopParts& parts) const = 0;
+
+  // Bytes kept for the backward pass a row, at `element` bytes a value of the stream.
+  virtual double kept_bytes_per_row(int64_t step, double element) const = 0;
 
   const RouteConfig& config() const { return config_; }
   const std::string& name() const { return name_; }
-  double capacity(int64_t step) const;
-  bool causal_decision_differs()
-      const;  // the decision is learnt, so agreement with the choice is worth measuring
 
-  Tensor weight;  // float32 [D], undefined with random routing
-  Tensor
-      threshold;  // float32 [2], with choice = threshold: the moving quantile, and 1 once it is set
-  std::shared_ptr<Predictor> predictor;
+  Tensor weight;  // float32 [D], of token choice [E + O, D]; undefined with random routing
 
- private:
-  Tensor combine_weight(const Tensor& chosen_score) const;
-  Tensor decide(const Tensor& x, const Tensor& score, double capacity, const Context& ctx);
-  void move_threshold(const Tensor& boundary);
-
+ protected:
   std::string name_;
   RouteConfig config_;
 };
+
+struct RouterOptions {
+  std::string name;      // of the routed branch, as in the parameter names
+  int64_t size = 0;      // D
+  bool attends = false;  // the body has attention in it
+};
+
+std::shared_ptr<Router> make_router(const RouterOptions& options, const RouteConfig& config);
 
 }  // namespace pointwork

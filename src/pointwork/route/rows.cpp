@@ -15,6 +15,15 @@ Rows uniform_rows(int64_t sequences, int64_t length, torch::Device device) {
   return rows;
 }
 
+Rows gather_expert_rows(const Rows& rows, const Tensor& token) {
+  const Tensor index = token.clamp_min(0).to(torch::kInt64);
+  Rows inner;
+  inner.position = rows.position.index_select(0, index);
+  inner.sequence = rows.sequence.index_select(0, index);
+  inner.key = rows.key;
+  return inner;
+}
+
 Rows gather_rows_of(const Rows& rows, const Tensor& token, int64_t each) {
   const Tensor filled = token.ge(0);
   const Tensor index = token.clamp_min(0).to(torch::kInt64);

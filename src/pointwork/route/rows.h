@@ -20,6 +20,10 @@ struct Rows {
   Tensor start;      // int32 [B + 1]  rows of sequence b: start[b] .. start[b + 1]; on the CPU
   Tensor key;        // int64 [B]      names a sequence to random routing; on the CPU
   int64_t each = 0;  // rows a sequence where all have the same, else 0 (ragged)
+  // Rows of expert e: expert_offset[e] .. expert_offset[e + 1]; rows beyond the last are empty.
+  // int32 [E + 1]; undefined where there is one expert. Where it is defined rows stand expert by
+  // expert, and `start` and `each` say nothing.
+  Tensor expert_offset;
 
   int64_t sequences() const { return start.size(0) - 1; }
   int64_t count() const { return position.size(0); }
@@ -31,5 +35,9 @@ Rows uniform_rows(int64_t sequences, int64_t length, torch::Device device);
 // The rows that stand in `token` (int32 [N], ascending within a sequence, -1 = empty), `each` of
 // every sequence (0: ragged, and then without empties).
 Rows gather_rows_of(const Rows& rows, const Tensor& token, int64_t each);
+
+// The rows that stand in `token`, in any order: what experts see of their slots. Sequence,
+// position and key alone.
+Rows gather_expert_rows(const Rows& rows, const Tensor& token);
 
 }  // namespace pointwork

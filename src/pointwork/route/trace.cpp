@@ -1,5 +1,6 @@
 #include "pointwork/route/trace.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace pointwork {
@@ -18,6 +19,13 @@ std::vector<LayerTrace> trace_routes(const std::vector<Route>& routes, int64_t r
     layer.weight.assign(size, std::nanf(""));
     layer.decision.assign(size, std::nanf(""));
 
+    const Tensor choice = route.choice.defined() ? route.choice.cpu().contiguous() : Tensor();
+    if (choice.defined()) {
+      layer.experts = route.shape.experts;
+      layer.top_k = choice.size(1);
+      layer.choice.assign(size * static_cast<size_t>(layer.top_k), -1);
+    }
+
     const Tensor root = route.root.cpu();
     const int32_t* of = root.data_ptr<int32_t>();
     const Tensor decision = route.decision.defined()
@@ -28,6 +36,9 @@ std::vector<LayerTrace> trace_routes(const std::vector<Route>& routes, int64_t r
       layer.reached[static_cast<size_t>(of[t])] = 1;
       if (decision.defined())
         layer.decision[static_cast<size_t>(of[t])] = decision.data_ptr<float>()[t];
+      if (choice.defined())
+        std::copy_n(choice.data_ptr<int32_t>() + t * layer.top_k, layer.top_k,
+                    layer.choice.begin() + of[t] * layer.top_k);
     }
     const Tensor token = route.token.cpu();
     const Tensor weight = route.weight.defined()
@@ -36,9 +47,10 @@ std::vector<LayerTrace> trace_routes(const std::vector<Route>& routes, int64_t r
     for (int64_t s = 0; s < token.size(0); ++s) {
       const int32_t row = token.data_ptr<int32_t>()[s];
       if (row < 0 || of[row] < 0) continue;
-      layer.entered[static_cast<size_t>(of[row])] = 1;
-      layer.weight[static_cast<size_t>(of[row])] =
-          weight.defined() ? weight.data_ptr<float>()[s] : 1.0f;
+      const auto at = static_cast<size_t>(of[row]);
+      const float own = weight.defined() ? weight.data_ptr<float>()[s] : 1.0f;
+      layer.weight[at] = layer.entered[at] ? layer.weight[at] + own : own;
+      layer.entered[at] = 1;
     }
     layers.push_back(std::move(layer));
   }

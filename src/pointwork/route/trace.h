@@ -15,8 +15,12 @@ struct LayerTrace {
   std::vector<uint8_t>
       reached;  // [T] the row stood before this router (a nested one sees only what got that far)
   std::vector<uint8_t> entered;  // [T]
-  std::vector<float> weight;     // [T] combine weight, NaN where the row did not enter
+  std::vector<float> weight;     // [T] sum of combine weights, NaN where the row did not enter
   std::vector<float> decision;   // [T] the causal decision's logit, NaN where there was none
+  // Of token choice: experts (0: of another choice), choices a row, and what was chosen before
+  // drops, from `experts` on a no-op, -1 none.
+  int64_t experts = 0, top_k = 0;
+  std::vector<int32_t> choice;  // [T · k]
 };
 
 // Routes of one forward pass over `rows` rows.

@@ -52,7 +52,7 @@ Evaluation evaluate(Model& model, const Dataset& dataset, const EvaluateOptions&
   // A dense model has every row take every block, and no decision that could differ.
   if (result.layers.empty())
     result.decision = {
-        .name = "all", .selected_share = 1, .accuracy = 1, .precision = 1, .recall = 1};
+        .name = "all", .selected_share = 1, .accuracy = 1, .precision = 1, .recall = 1, .experts = {}};
   result.routed_share = result.decision.selected_share;
   return result;
 }

@@ -23,7 +23,7 @@ double row_counts(const Config& config) {
   std::set<double> shares{1};
   for (const auto& [name, branch] : config.branch) {
     const auto* routed = std::get_if<RoutedConfig>(&branch.form);
-    if (!routed) continue;
+    if (!routed || routed->route.by_token()) continue;
     for (const int64_t step : capacity_changes(config))
       shares.insert(capacity_at(routed->route, step));
   }

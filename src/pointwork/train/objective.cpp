@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "pointwork/nn/routed.h"
-#include "pointwork/route/losses.h"
+#include "pointwork/route/router.h"
 
 namespace pointwork {
 namespace {
@@ -16,22 +15,22 @@ Tensor on(const std::vector<int32_t>& values, torch::Device device) {
       .to(device, torch::kInt32, /*non_blocking=*/true, /*copy=*/true);
 }
 
-// Weight of each routed branch's decision loss, by name; 0 where there is nothing to learn.
-std::unordered_map<std::string, double> decision_weights(const Model& model) {
-  std::unordered_map<std::string, double> weights;
+std::unordered_map<std::string, const Router*> routers_by_name(const Model& model) {
+  std::unordered_map<std::string, const Router*> routers;
   for (const auto& module : model.modules(false)) {
-    const auto* routed = dynamic_cast<const Routed*>(module.get());
-    if (!routed) continue;
-    const RouteConfig& config = routed->router->config();
-    double weight = 0;
-    if (routed->router->predictor) {
-      weight = 1;
-    } else if (config.choice == ChoiceKind::expert) {
-      weight = config.decode_loss_weight;
-    }
-    weights[routed->router->name()] = weight;
+    if (const auto* router = dynamic_cast<const Router*>(module.get()))
+      routers[router->name()] = router;
   }
-  return weights;
+  return routers;
+}
+
+// Layers whose losses are averaged.
+double averaged_layers(const std::vector<Route>& routes,
+                       const std::unordered_map<std::string, const Router*>& routers) {
+  return static_cast<double>(std::count_if(routes.begin(), routes.end(), [&](const Route& route) {
+    const RouteConfig& config = routers.at(route.name)->config();
+    return config.by_token() && config.balance.layers == LayerReduction::mean;
+  }));
 }
 
 }  // namespace
@@ -60,11 +59,15 @@ Losses compute_losses(Model& model, const BatchTensors& batch, Context& ctx, dou
   Losses losses{entropy.loss, entropy.loss.detach(), entropy.nll_sum, entropy.count,
                 std::move(out.routes)};
   if (!torch::GradMode::is_enabled() || losses.routes.empty()) return losses;
-  const auto weights = decision_weights(model);
+  const auto routers = routers_by_name(model);
+  const double averaged = averaged_layers(losses.routes, routers);
   for (const Route& route : losses.routes) {
-    const double weight = weights.at(route.name);
-    if (weight > 0 && route.capacity < 1)
-      losses.total = losses.total + weight * decision_loss(route);
+    const Router& router = *routers.at(route.name);
+    const Tensor loss = router.loss(route);
+    if (!loss.defined()) continue;
+    const bool mean = router.config().by_token() &&
+                      router.config().balance.layers == LayerReduction::mean;
+    losses.total = losses.total + (mean ? loss / averaged : loss);
   }
   return losses;
 }

@@ -1,5 +1,5 @@
 #pragma once
-// What training minimises: the language model's loss, and the causal decision's beside it.
+// What training minimises: the language model's loss, and those of routers beside it.
 
 #include "pointwork/data/batch.h"
 #include "pointwork/model/model.h"
@@ -25,9 +25,8 @@ struct Losses {
   std::vector<Route> routes;
 };
 
-// total = cross-entropy + Σ over routed blocks of the decision's loss: weighted by
-// route.decode_loss_weight where the router itself decides, by 1 where a predictor does (whose
-// input is a stopped gradient, so that nothing else feels it).
+// total = cross-entropy + Σ over routed branches of Router::loss: the causal decision's, or balance and
+// z of token choice (whose layers may be averaged instead).
 Losses compute_losses(Model& model, const BatchTensors& batch, Context& ctx, double z_loss);
 
 }  // namespace pointwork

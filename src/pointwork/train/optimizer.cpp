@@ -26,7 +26,7 @@ Optimizer::Optimizer(Model& model, const OptimizerConfig& config, const GuardCon
   for (auto& item : model.named_parameters()) {
     Tensor& weight = item.value();
     const bool predictor = is_predictor(item.key());
-    const bool decays = weight.dim() >= 2;
+    const bool decays = is_matrix(item.key(), weight);
     Group& group = groups_[(predictor ? 2 : 0) + (decays ? 0 : 1)];
     group.predictor = predictor;
     group.weight_decay = decays ? config_.weight_decay : 0;

@@ -86,6 +86,7 @@ StepOutcome Trainer::step() {
       learning_rate_at(config.schedule, config.optimizer.learning_rate, step_, plan_.steps);
   outcome.loss = loss;
   outcome.update = optimizer_.step(outcome.learning_rate, loss);
+  model_->end_step();
   moving.undo_where(outcome.update.skipped);
   ++step_;
   tokens_ += static_cast<double>(plan_.tokens_per_step);

@@ -1,5 +1,5 @@
 // What a branch costs: FLOPs by hand, and the memory that autograd really keeps.
-#include "pointwork/nn/flops.h"
+#include "pointwork/route/flops.h"
 
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
@@ -223,7 +223,7 @@ TEST(KeptBytes, AreWhatAutogradKeeps) {
       for (const Tensor& p : model.parameters()) p.detach().normal_(0, 0.02);
       convert(model, dtype, torch::kCPU);
       const Tensor x = normal({2 * 128, 96}, 1, dtype).set_requires_grad(true);
-      Context ctx{.rows = uniform_rows(2, 128, torch::kCPU)};
+      Context ctx{.rows = uniform_rows(2, 128, torch::kCPU), .training = true};
       const Extent extent{.rows = {128, 128}};
       double estimate = 0;
       for (const BranchPtr& layer : model.layers())

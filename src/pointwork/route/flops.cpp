@@ -1,4 +1,4 @@
-#include "pointwork/nn/flops.h"
+#include "pointwork/route/flops.h"
 
 #include <algorithm>
 #include <numeric>

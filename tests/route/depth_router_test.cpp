@@ -1,4 +1,4 @@
-#include "pointwork/route/router.h"
+#include "pointwork/route/depth_router.h"
 
 #include <gtest/gtest.h>
 
@@ -16,8 +16,8 @@ constexpr int64_t kSize = 8, kLength = 12, kSequences = 3;
 const std::string kName = "layers.1";
 
 // Weights and predictor drawn, so that decisions go both ways.
-std::shared_ptr<Router> router_of(const RouteConfig& config, torch::Dtype dtype = torch::kFloat32) {
-  auto router = std::make_shared<Router>(kName, kSize, config);
+std::shared_ptr<DepthRouter> router_of(const RouteConfig& config, torch::Dtype dtype = torch::kFloat32) {
+  auto router = std::make_shared<DepthRouter>(kName, kSize, config);
   const torch::NoGradGuard no_grad;
   if (router->weight.defined()) router->weight.copy_(normal({kSize}, 1));
   if (router->predictor) {
@@ -43,7 +43,7 @@ Tensor stream(torch::Dtype dtype = torch::kFloat32) {
   return normal({kSequences * kLength, kSize}, 11, dtype);
 }
 
-Tensor scores(const Tensor& x, const Router& router) {
+Tensor scores(const Tensor& x, const DepthRouter& router) {
   return x.to(torch::kFloat64).mv(router.weight.detach().to(torch::kFloat64));
 }
 
@@ -61,10 +61,10 @@ std::vector<RouteConfig> all_options() {
   return all;
 }
 
-TEST(Router, HasTheParametersItsOptionsNeed) {
+TEST(DepthRouter, HasTheParametersItsOptionsNeed) {
   const auto names = [](const RouteConfig& config) {
     std::string joined;
-    const Router router(kName, kSize, config);
+    const DepthRouter router(kName, kSize, config);
     for (const auto& item : router.named_parameters()) joined += item.key() + ' ';
     for (const auto& item : router.named_buffers()) joined += '(' + item.key() + ") ";
     return joined;
@@ -77,7 +77,7 @@ TEST(Router, HasTheParametersItsOptionsNeed) {
   EXPECT_EQ(names({.choice = ChoiceKind::threshold}), "weight (threshold) ");
 }
 
-TEST(Router, TrainingTakesTheBestByTheProductWithItsWeight) {
+TEST(DepthRouter, TrainingTakesTheBestByTheProductWithItsWeight) {
   for (const CausalDecision decode : {CausalDecision::predictor, CausalDecision::router}) {
     const auto router = router_of({.capacity = 0.25, .decode = decode}, torch::kFloat64);
     const Tensor x = stream(torch::kFloat64);
@@ -95,7 +95,7 @@ TEST(Router, TrainingTakesTheBestByTheProductWithItsWeight) {
   }
 }
 
-TEST(Router, InferenceWithDecodeRouterTakesRowsOfPositiveScore) {
+TEST(DepthRouter, InferenceWithDecodeRouterTakesRowsOfPositiveScore) {
   const auto router = router_of({.capacity = 0.25, .decode = CausalDecision::router});
   Context ctx = context(Routing::inference);
   const Tensor x = stream();
@@ -107,7 +107,7 @@ TEST(Router, InferenceWithDecodeRouterTakesRowsOfPositiveScore) {
   EXPECT_LT(route.token.size(0), kSequences * kLength);
 }
 
-TEST(Router, InferenceWithAPredictorTakesRowsOfPositiveLogit) {
+TEST(DepthRouter, InferenceWithAPredictorTakesRowsOfPositiveLogit) {
   const auto router = router_of({.capacity = 0.25}, torch::kFloat64);
   Context ctx = context(Routing::inference);
   const Tensor x = stream(torch::kFloat64);
@@ -132,7 +132,7 @@ TEST(Router, InferenceWithAPredictorTakesRowsOfPositiveLogit) {
 }
 
 // The prior odds of its capacity.
-TEST(Router, APredictorStartsAtTheLogitOfItsCapacity) {
+TEST(DepthRouter, APredictorStartsAtTheLogitOfItsCapacity) {
   for (const double capacity : {0.125, 0.5, 1.0}) {
     const double share = std::min(capacity, 0.999);
     EXPECT_EQ(Predictor(8, capacity).output_bias.item<float>(),
@@ -140,7 +140,7 @@ TEST(Router, APredictorStartsAtTheLogitOfItsCapacity) {
   }
 }
 
-TEST(Router, APredictorsLossReachesThePredictorAlone) {
+TEST(DepthRouter, APredictorsLossReachesThePredictorAlone) {
   const auto router = router_of({.capacity = 0.25}, torch::kFloat64);
   Context ctx = context();
   const Tensor x = stream(torch::kFloat64).set_requires_grad(true);
@@ -150,7 +150,7 @@ TEST(Router, APredictorsLossReachesThePredictorAlone) {
   for (const Tensor& p : router->predictor->parameters()) EXPECT_GT(largest(p.grad()), 0);
 }
 
-TEST(Router, WithDecodeRouterTheLossTrainsTheRouterThroughTheStream) {
+TEST(DepthRouter, WithDecodeRouterTheLossTrainsTheRouterThroughTheStream) {
   const auto router =
       router_of({.capacity = 0.25, .decode = CausalDecision::router}, torch::kFloat64);
   Context ctx = context();
@@ -160,7 +160,7 @@ TEST(Router, WithDecodeRouterTheLossTrainsTheRouterThroughTheStream) {
   EXPECT_GT(largest(router->weight.grad()), 0);
 }
 
-TEST(Router, CombinesWithTheFunctionOfTheScoreItIsTold) {
+TEST(DepthRouter, CombinesWithTheFunctionOfTheScoreItIsTold) {
   const Tensor x = stream(torch::kFloat64);
   const double alpha = 0.3;
   const std::vector<std::pair<RouterWeight, std::function<Tensor(const Tensor&)>>> all = {
@@ -190,7 +190,7 @@ TEST(Router, CombinesWithTheFunctionOfTheScoreItIsTold) {
   }
 }
 
-TEST(Router, RandomScoresAreWeightAndChoice) {
+TEST(DepthRouter, RandomScoresAreWeightAndChoice) {
   const auto router = router_of({.choice = ChoiceKind::random, .capacity = 0.3});
   Context ctx = context();
   ctx.round = 2;
@@ -211,7 +211,7 @@ TEST(Router, RandomScoresAreWeightAndChoice) {
   EXPECT_TRUE(same_bits(causal.weight, z.index_select(0, causal.token)));
 }
 
-TEST(Router, AThresholdMovesInTrainingAloneAndDecidesAfterwards) {
+TEST(DepthRouter, AThresholdMovesInTrainingAloneAndDecidesAfterwards) {
   const RouteConfig config{
       .choice = ChoiceKind::threshold, .capacity = 0.25, .threshold_rate = 0.1};
   const auto router = router_of(config, torch::kFloat64);
@@ -244,7 +244,7 @@ TEST(Router, AThresholdMovesInTrainingAloneAndDecidesAfterwards) {
 }
 
 // What is no number neither moves the threshold nor counts as its first value.
-TEST(Router, AThresholdIsNotMovedByWhatIsNoNumber) {
+TEST(DepthRouter, AThresholdIsNotMovedByWhatIsNoNumber) {
   const auto router =
       router_of({.choice = ChoiceKind::threshold, .capacity = 0.25}, torch::kFloat64);
   const Tensor x = stream(torch::kFloat64), bad = torch::full_like(x, std::nan(""));
@@ -263,7 +263,7 @@ TEST(Router, AThresholdIsNotMovedByWhatIsNoNumber) {
 }
 
 // Whatever it is told otherwise, and whatever a row scores: padding too, for nobody sees it.
-TEST(Router, AtCapacityOneEveryRowEntersInEveryPhase) {
+TEST(DepthRouter, AtCapacityOneEveryRowEntersInEveryPhase) {
   for (RouteConfig config : all_options()) {
     config.capacity = 1;
     const auto router = router_of(config);
@@ -288,7 +288,7 @@ TEST(Router, AtCapacityOneEveryRowEntersInEveryPhase) {
   }
 }
 
-TEST(Router, AScheduledCapacityIsTheOneOfTheStep) {
+TEST(DepthRouter, AScheduledCapacityIsTheOneOfTheStep) {
   for (RouteConfig config : all_options()) {
     config.capacity = 0.25;
     config.capacity_schedule = {1.0, 8, 4};  // 1, 0.75, 0.5, then 0.25
@@ -315,7 +315,7 @@ TEST(Router, AScheduledCapacityIsTheOneOfTheStep) {
 
 // Scores of a bfloat16 stream are float32 sums of its elements: these four rows differ by less than
 // bfloat16 can say.
-TEST(Router, StaysFloat32WithABfloat16Stream) {
+TEST(DepthRouter, StaysFloat32WithABfloat16Stream) {
   for (const CausalDecision decode : {CausalDecision::predictor, CausalDecision::router}) {
     const auto router = router_of({.capacity = 0.5, .decode = decode});
     {
@@ -346,7 +346,7 @@ TEST(Router, StaysFloat32WithABfloat16Stream) {
   }
 }
 
-TEST(Router, ARowThatIsNoNumberRanksLowestAndLeavesTheOthersAlone) {
+TEST(DepthRouter, ARowThatIsNoNumberRanksLowestAndLeavesTheOthersAlone) {
   const auto router = router_of({.capacity = 0.5, .decode = CausalDecision::router});
   Tensor x = stream();
   x[3].fill_(std::nan(""));

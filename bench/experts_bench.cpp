@@ -1,0 +1,254 @@
+// One layer of top-1 experts, forward and backward, against one dense mlp of the same FLOPs, in
+// turns within one run; and one token's forward, against reading one expert.
+//
+//   experts_bench [--json] [--type float32|bfloat16] [--rounds N]
+//
+// The layer is dispatch → grouped up → gelu_tanh → grouped down → weighted combine. Every round
+// draws new routes, as every training step does. `ratio` is the median over rounds of the layer's
+// seconds by the mlp's beside it. `floor` is what library products leave to win: the dense mlp's
+// time, and beside it the time that the experts' weights take from memory, read twice and their
+// gradients written once, if nothing hides it. bench/peers/experts.py runs this beside PyTorch.
+
+#include <ATen/Parallel.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "bench/floor.h"
+#include "pointwork/base/check.h"
+#include "pointwork/base/rng.h"
+#include "pointwork/ops/activation.h"
+#include "pointwork/ops/grouped.h"
+#include "pointwork/ops/linear.h"
+#include "pointwork/ops/rows.h"
+#include "pointwork/train/machine.h"
+
+namespace pointwork::bench {
+namespace {
+
+constexpr int64_t kWidth = 512, kHidden = 2048;
+constexpr auto kActivation = Activation::gelu_tanh;
+
+struct Case {
+  int64_t tokens, experts;
+  double hot;  // share of the tokens that go to expert 0, beside its fair part of the others
+};
+constexpr Case kCases[] = {
+    {4096, 8, 0}, {4096, 32, 0}, {4096, 64, 0}, {16384, 64, 0}, {4096, 32, 0.5}};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+Tensor random(at::IntArrayRef sizes, torch::Dtype dtype, double spread = 1) {
+  return (torch::randn(sizes) * spread).to(dtype).set_requires_grad(true);
+}
+
+struct Routes {
+  RowIndex index;
+  Tensor offset;  // int32 [E + 1]
+  Tensor weight;  // float [T]
+};
+
+// Tokens in order of experts, then of rows.
+Routes draw(const Case& of, uint64_t seed) {
+  std::vector<std::vector<int32_t>> taken(static_cast<size_t>(of.experts));
+  for (int64_t t = 0; t < of.tokens; ++t) {
+    const auto n = static_cast<uint64_t>(t);
+    const uint64_t any = random_below(static_cast<uint64_t>(of.experts), seed, n, 1);
+    taken[random_uniform(seed, n) < of.hot ? 0 : any].push_back(static_cast<int32_t>(t));
+  }
+  std::vector<int32_t> token, offset = {0};
+  for (const auto& rows : taken) {
+    token.insert(token.end(), rows.begin(), rows.end());
+    offset.push_back(static_cast<int32_t>(token.size()));
+  }
+  Routes routes{{torch::tensor(token, torch::kInt32), {}, {}},
+                torch::tensor(offset, torch::kInt32),
+                torch::rand({of.tokens}).set_requires_grad(true)};
+  std::tie(routes.index.row_offset, routes.index.row_slot) =
+      index_slots(routes.index.token, of.tokens);
+  return routes;
+}
+
+struct Dense {
+  Tensor up, down;  // [F, D], [D, F]
+  explicit Dense(torch::Dtype dtype)
+      : up(random({kHidden, kWidth}, dtype, 0.02)), down(random({kWidth, kHidden}, dtype, 0.02)) {}
+  Tensor forward(const Tensor& x) const {
+    return project(activate(project(x, up), kActivation), down);
+  }
+};
+
+struct Experts {
+  Tensor up, down;  // [E, F, D], [E, D, F]
+  Experts(int64_t count, torch::Dtype dtype)
+      : up(random({count, kHidden, kWidth}, dtype, 0.02)),
+        down(random({count, kWidth, kHidden}, dtype, 0.02)) {}
+  Tensor forward(const Tensor& x, const Routes& routes) const {
+    const Tensor slots = dispatch(x, routes.index);
+    const Tensor hidden = activate(grouped_project(slots, up, routes.offset), kActivation);
+    return combine({}, grouped_project(hidden, down, routes.offset), routes.weight, routes.index);
+  }
+};
+
+// Forward and backward; gradients are given up afterwards, as an optimizer's step does.
+template <class Forward>
+double step_seconds(const Forward& forward, const Tensor& gradient, std::vector<Tensor> leaves) {
+  const double seconds = seconds_of([&] { forward().backward(gradient); });
+  for (Tensor& leaf : leaves) leaf.mutable_grad() = Tensor();
+  return seconds;
+}
+
+// Bytes a second that all threads read from memory.
+double read_rate() {
+  static const double rate = [] {
+    const Tensor x = torch::ones({int64_t{1} << 26});
+    return static_cast<double>(x.nbytes()) / fastest([&] { x.sum(); });
+  }();
+  return rate;
+}
+
+nlohmann::ordered_json train(const Case& of, torch::Dtype dtype, int rounds) {
+  const Dense dense(dtype);
+  const Experts experts(of.experts, dtype);
+  const Tensor x = random({of.tokens, kWidth}, dtype);
+  const Tensor gradient = random({of.tokens, kWidth}, dtype).detach();
+  std::vector<double> alone, routed, ratios;
+  const auto round = [&](uint64_t seed) {
+    const Routes routes = draw(of, seed);
+    const auto run_dense = [&] {
+      return step_seconds([&] { return dense.forward(x); }, gradient, {x, dense.up, dense.down});
+    };
+    const auto run_experts = [&] {
+      return step_seconds([&] { return experts.forward(x, routes); }, gradient,
+                          {x, experts.up, experts.down});
+    };
+    // Neither always runs first.
+    double a = seed % 2 ? run_dense() : 0;
+    const double b = run_experts();
+    if (seed % 2 == 0) a = run_dense();
+    alone.push_back(a);
+    routed.push_back(b);
+    ratios.push_back(b / a);
+  };
+  round(0);
+  round(1);
+  alone.clear(), routed.clear(), ratios.clear();
+  for (int i = 0; i < rounds; ++i) round(static_cast<uint64_t>(i) + 2);
+  const auto weights = static_cast<double>(experts.up.nbytes() + experts.down.nbytes());
+  const double dense_weights = static_cast<double>(dense.up.nbytes() + dense.down.nbytes());
+  const double traffic = 3 * (weights - dense_weights) / read_rate();
+  const double least = *std::min_element(alone.begin(), alone.end());
+  const double flops = 12.0 * static_cast<double>(of.tokens * kWidth * kHidden);
+  return {{"tokens", of.tokens},
+          {"experts", of.experts},
+          {"hot", of.hot},
+          {"dense_seconds", least},
+          {"experts_seconds", *std::min_element(routed.begin(), routed.end())},
+          {"ratio", median(ratios)},
+          {"floor", (least + traffic) / least},
+          {"traffic_seconds", traffic},
+          {"dense_flops_per_second", flops / least}};
+}
+
+// One token, each time through another of the experts, so that none is in a cache of its own
+// accord; and one that takes no expert.
+nlohmann::ordered_json decode(torch::Dtype dtype) {
+  const torch::NoGradGuard no_grad;
+  const int64_t count = 32;
+  const Experts experts(count, dtype);
+  const Tensor x = random({1, kWidth}, dtype);
+  std::vector<Routes> routes;
+  for (int64_t e = 0; e <= count; ++e) {
+    std::vector<int32_t> offset(static_cast<size_t>(count) + 1, 0);
+    for (int64_t i = e + 1; i <= count; ++i) offset[static_cast<size_t>(i)] = 1;
+    const Tensor token = torch::full({1}, e == count ? -1 : 0, torch::kInt32);
+    Routes one{{token, {}, {}}, torch::tensor(offset, torch::kInt32), torch::ones({1})};
+    std::tie(one.index.row_offset, one.index.row_slot) = index_slots(token, 1);
+    routes.push_back(one);
+  }
+  size_t next = 0;
+  const double seconds = fastest([&] {
+                           for (int64_t e = 0; e < count; ++e)
+                             experts.forward(x, routes[next++ % static_cast<size_t>(count)]);
+                         }) /
+                         static_cast<double>(count);
+  const double noop = fastest([&] { experts.forward(x, routes.back()); });
+  const auto bytes =
+      static_cast<double>(experts.up.nbytes() + experts.down.nbytes()) / static_cast<double>(count);
+  return {{"seconds", seconds},
+          {"noop_seconds", noop},
+          {"bytes", bytes},
+          {"bytes_per_second", bytes / seconds},
+          {"ideal_seconds", bytes / read_rate()},
+          {"ratio", seconds / (bytes / read_rate())}};
+}
+
+void print(const nlohmann::ordered_json& result) {
+  std::printf("%s, %d threads, reads from memory at %.1f GB/s\n",
+              result["type"].get<std::string>().c_str(), at::get_num_threads(), read_rate() / 1e9);
+  std::printf("%-32s %12s %12s %10s %10s %14s\n", "", "dense", "experts", "ratio", "floor",
+              "dense GFLOP/s");
+  for (const auto& row : result["training"]) {
+    const auto number = [&](const char* name) { return row[name].get<double>(); };
+    std::string name =
+        concat("T ", row["tokens"].get<int64_t>(), ", E ", row["experts"].get<int64_t>());
+    if (number("hot") > 0) name += concat(", ", 100 * number("hot"), " % to one");
+    std::printf("%-32s %9.1f ms %9.1f ms %9.3f× %9.3f× %14.0f\n", name.c_str(),
+                1e3 * number("dense_seconds"), 1e3 * number("experts_seconds"), number("ratio"),
+                number("floor"), number("dense_flops_per_second") / 1e9);
+  }
+  const auto& one = result["decode"];
+  std::printf(
+      "one token: %.1f µs, %.2f× the reading of its expert (%.1f GB/s); no expert: %.1f µs\n",
+      1e6 * one["seconds"].get<double>(), one["ratio"].get<double>(),
+      one["bytes_per_second"].get<double>() / 1e9, 1e6 * one["noop_seconds"].get<double>());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+void run(std::vector<std::string> arguments) {
+  const bool json = std::erase(arguments, "--json") > 0;
+  std::string type;
+  int rounds = 15;
+  for (size_t i = 0; i + 1 < arguments.size(); i += 2) {
+    if (arguments[i] == "--type") type = arguments[i + 1];
+    if (arguments[i] == "--rounds") rounds = std::stoi(arguments[i + 1]);
+  }
+  keep_freed_memory();
+  torch::manual_seed(1);
+  for (const auto& [name, dtype] :
+       {std::pair("float32", torch::kFloat32), std::pair("bfloat16", torch::kBFloat16)}) {
+    if (!type.empty() && type != name) continue;
+    nlohmann::ordered_json result = {
+        {"type", name}, {"threads", at::get_num_threads()}, {"read_bytes_per_second", read_rate()}};
+    for (const Case& of : kCases) result["training"].push_back(train(of, dtype, rounds));
+    result["decode"] = decode(dtype);
+    if (json) {
+      std::printf("%s\n", result.dump().c_str());
+    } else {
+      print(result);
+    }
+  }
+}
+
+}  // namespace pointwork::bench
+
+int main(int argc, char** argv) {
+  try {
+    pointwork::bench::run({argv + 1, argv + argc});
+  } catch (const pointwork::Error& error) {
+    std::fprintf(stderr, "experts_bench: error: %s\n", error.what());
+    return 1;
+  }
+  return 0;
+}

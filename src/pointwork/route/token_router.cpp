@@ -1,0 +1,249 @@
+#include "pointwork/route/token_router.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "pointwork/base/check.h"
+#include "pointwork/base/rng.h"
+#include "pointwork/ops/random.h"
+#include "pointwork/route/balance.h"
+#include "pointwork/route/one_expert.h"
+
+namespace pointwork {
+namespace {
+
+Tensor gathered(const Tensor& table, const Tensor& choice) {
+  return table.gather(1, choice.clamp_min(0).to(torch::kInt64)).masked_fill(choice.lt(0), 0);
+}
+
+}  // namespace
+
+TokenRouter::TokenRouter(const RouterOptions& options, const RouteConfig& config)
+    : Router(options.name, config),
+      one_(config.num_experts == 1),
+      width_(static_cast<double>(options.size)) {
+  check(one_ || !options.attends, "[", name_,
+        "] a branch with attention in it must have one expert but has ", config.num_experts);
+  weight = register_parameter("weight", torch::empty({config.choices(), options.size}));
+  if (config.balance.bias_rate > 0 || config.target_active > 0)
+    bias = register_buffer("bias", torch::zeros({config.choices()}));
+}
+
+// Uniform in (0, 1), new in every step and round.
+Tensor TokenRouter::uniform(const char* what, const Context& ctx, int64_t width) const {
+  const uint64_t key =
+      stream_key(ctx.seed, concat(what, "/", name_, "#", ctx.round, "@", ctx.step));
+  return random_rows(key, ctx.rows.position, ctx.rows.sequence, ctx.rows.key, width);
+}
+
+// A copy: the experts read the row as it is.
+Tensor TokenRouter::explored(const Tensor& x, const Context& ctx) const {
+  const double amount = config_.exploration_amount;
+  if (!ctx.training || amount == 0) return x;
+  switch (config_.exploration) {
+    case Exploration::jitter:
+      return x * (1 - amount + 2 * amount * uniform("jitter", ctx, x.size(1)));
+    case Exploration::dropout:
+      return x * uniform("dropout", ctx, x.size(1)).ge(amount) / (1 - amount);
+    default:
+      return x;
+  }
+}
+
+Tensor TokenRouter::choose(const Tensor& logits, const Tensor& probability,
+                           const Context& ctx) const {
+  Tensor ranked = logits.detach();  // scores rise with them, and never round to the same
+  if (bias.defined()) ranked = probability.detach() + bias;
+  if (ctx.training && config_.exploration == Exploration::sample) {
+    // Gumbel: the highest of log p + g is drawn with probability p.
+    const Tensor p = bias.defined() ? ranked.clamp_min(1e-30) : probability.detach();
+    ranked = p.log() - uniform("sample", ctx, ranked.size(1)).log().neg().log();
+  }
+  return top_choices(ranked, config_.top_k, ctx.rows.valid);
+}
+
+Tensor TokenRouter::without_idle_second(const Tensor& choice, const Tensor& probability,
+                                        const Context& ctx) const {
+  const Tensor p = gathered(probability.detach(), choice);
+  const Tensor share = p.select(1, 1) / p.sum(1);
+  Tensor used;
+  if (config_.second_choice == SecondChoice::threshold) {
+    used = share.gt(config_.second_threshold);
+  } else {
+    if (!ctx.training) return choice;
+    used = uniform("second", ctx, 1).squeeze(1).lt(share / config_.second_threshold);
+  }
+  const Tensor idle = torch::stack({torch::zeros_like(used), used.logical_not()}, 1);
+  return choice.masked_fill(idle, -1);
+}
+
+// float32 [T, k], 0 where there is no choice.
+Tensor TokenRouter::combine_weight(const Tensor& probability, const Tensor& choice) const {
+  const Tensor p = gathered(probability, choice);
+  const Tensor chosen = choice.ge(0);
+  Tensor weight;
+  switch (config_.weight) {
+    case RouterWeight::raw:
+      weight = p;
+      break;
+    case RouterWeight::renormalised:
+      weight = p / p.sum(1, /*keepdim=*/true).clamp_min(1e-20);
+      break;
+    case RouterWeight::ste:
+      weight = (1 + p - p.detach()).masked_fill(chosen.logical_not(), 0);
+      break;
+    case RouterWeight::none:
+      weight = chosen.to(p.scalar_type());
+      break;
+    default:
+      fail("[", name_, "] a weight of expert choice");
+  }
+  return config_.routed_scaling_factor == 1 ? weight : weight * config_.routed_scaling_factor;
+}
+
+CapacityGroups TokenRouter::groups(const Rows& rows, double factor) const {
+  return capacity_groups(name_, config_, factor, rows, one_);
+}
+
+CapacityGroups TokenRouter::groups(const Context& ctx) const {
+  if (ctx.routing == Routing::inference || config_.dropless)
+    return {.rows = one_ ? ctx.rows.each : config_.group_size, .capacity = 0};
+  return groups(ctx.rows, ctx.training ? config_.capacity_factor : config_.eval_capacity_factor);
+}
+
+Route TokenRouter::forward(const Tensor& x, Context& ctx) {
+  const auto wide = x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const Tensor logits = at::mm(explored(x.to(wide), ctx), weight.to(wide).t());
+  const Tensor probability =
+      config_.score == RouterScore::softmax ? logits.softmax(1) : logits.sigmoid();
+  Tensor choice = choose(logits, probability, ctx);
+  if (config_.second_choice != SecondChoice::all)
+    choice = without_idle_second(choice, probability, ctx);
+  const Tensor weights = combine_weight(probability, choice);
+
+  const CapacityGroups limits = groups(ctx);
+  Route route = one_ ? choose_one_expert(config_, choice, weights, ctx, limits)
+                     : choose_experts(config_, choice, weights, ctx.rows, limits);
+  route.name = name_;
+  route.logits = logits;
+  route.probability = probability;
+  route.capacity = share(ctx.step);
+  route.round = ctx.round;
+  if (config_.num_noop > 0 && config_.noop == NoopKind::copy)
+    route.copy_weight = weights.masked_fill(choice.lt(config_.num_experts), 0).sum(1);
+  if (ctx.training && bias.defined()) {
+    const torch::NoGradGuard no_grad;
+    const Tensor load = count_choices(route).chosen.to(torch::kFloat32);
+    const Tensor rows = route.choice.select(1, 0).ge(0).sum().to(torch::kFloat32);
+    load_ = load_.defined() ? load_ + load : load;
+    rows_ = rows_.defined() ? rows_ + rows : rows;
+  }
+  return route;
+}
+
+Tensor TokenRouter::loss(const Route& route) const {
+  const BalanceConfig& b = config_.balance;
+  Tensor probability = route.probability;
+  if (config_.score == RouterScore::sigmoid)
+    probability = probability / probability.sum(1, /*keepdim=*/true);
+  const int64_t over = b.over == BalanceOver::choices ? config_.choices() : config_.num_experts;
+  Tensor sum;
+  const auto add = [&](double weight, const auto& loss) {
+    if (weight <= 0) return;
+    const Tensor term = weight * loss();
+    sum = sum.defined() ? sum + term : term;
+  };
+  add(b.loss_weight,
+      [&] { return balance_loss(probability, route.choice, over, route.group, route.valid); });
+  add(b.sequence_loss_weight, [&] {
+    return balance_loss(probability, route.choice, over, route.shape.rows / route.sequences,
+                        route.valid);
+  });
+  add(b.z_loss_weight, [&] { return router_z_loss(route.logits, route.valid); });
+  return sum;
+}
+
+void TokenRouter::end_step() {
+  if (!load_.defined()) return;
+  const torch::NoGradGuard no_grad;
+  const int64_t experts = config_.num_experts, choices = config_.choices();
+  const BalanceConfig& b = config_.balance;
+  if (b.bias_rate > 0) {
+    // With a target the no-ops are its controller's.
+    const bool all = b.over == BalanceOver::choices && config_.target_active == 0;
+    const Tensor load = load_.slice(0, 0, all ? choices : experts);
+    bias.slice(0, 0, load.size(0)).add_((load.mean() - load).sign() * b.bias_rate);
+  }
+  if (config_.target_active > 0) {
+    const Tensor active = load_.slice(0, 0, experts).sum() / rows_.clamp_min(1);
+    bias.slice(0, experts).add_((active - config_.target_active).sign() * config_.target_rate);
+  }
+  load_ = Tensor();
+  rows_ = Tensor();
+}
+
+double TokenRouter::share(int64_t) const {
+  if (config_.target_active > 0) return config_.target_active;
+  return static_cast<double>(config_.top_k * config_.num_experts) /
+         static_cast<double>(config_.choices());
+}
+
+// Slots a row in training, of `rows` rows in sequences of `each`.
+double TokenRouter::slot_share(double rows, double each) const {
+  const auto most = static_cast<double>(std::min(config_.top_k, config_.num_experts));
+  if (config_.dropless || rows <= 0) return one_ ? 1 : most;
+  const bool sequences = one_ || config_.capacity_per_sequence > 0;
+  const auto count = static_cast<int64_t>(rows);
+  const int64_t group = sequences                ? static_cast<int64_t>(each)
+                        : config_.group_size > 0 ? std::min(config_.group_size, count)
+                                                 : count;
+  if (group == 0) return 0;
+  const int64_t capacity = config_.capacity_per_sequence > 0
+                               ? std::min(group, config_.capacity_per_sequence)
+                               : expert_capacity(config_, config_.capacity_factor, group);
+  const double groups = std::ceil(rows / static_cast<double>(group));
+  const double slots = groups * static_cast<double>(config_.num_experts * capacity);
+  return std::min(slots / rows, one_ ? 1.0 : most);
+}
+
+Extent TokenRouter::slots(const Extent& extent) const {
+  Extent inner = extent;
+  if (extent.rows.empty()) return inner;
+  const double share = slot_share(extent.total(), extent.rows.front());
+  for (double& n : inner.rows) n *= share;
+  return inner;
+}
+
+Extent TokenRouter::inside(const Extent& extent) const {
+  Extent inner = extent;
+  double taken = static_cast<double>(std::min(config_.top_k, config_.num_experts));
+  if (extent.kind == FlopKind::expected) {
+    taken = share(extent.step);
+    if (extent.routing == Routing::training && !config_.dropless && !extent.rows.empty())
+      taken = std::min(taken, slot_share(extent.total(), extent.rows.front()));
+  } else if (extent.routing == Routing::training) {
+    return slots(extent);
+  }
+  for (double& n : inner.rows) n *= taken;
+  for (double& n : inner.past) n *= taken;
+  return inner;
+}
+
+void TokenRouter::flops(const Extent& extent, const std::string& name, FlopParts& parts) const {
+  const auto size = static_cast<double>(weight.numel());
+  parts.push_back({name, 2 * size * extent.total(), size, size * extent.share()});
+}
+
+// Scores on both sides of the softmax, choices and weights; the float32 copies of the row.
+double TokenRouter::kept_bytes_per_row(int64_t, double element) const {
+  const double wide = std::max(element, 4.0);
+  const bool copies =
+      element < 4 || (config_.exploration != Exploration::none &&
+                      config_.exploration != Exploration::sample && config_.exploration_amount > 0);
+  const double noise = copies && config_.exploration == Exploration::jitter ? width_ * wide : 0;
+  const auto choices = static_cast<double>(config_.choices()),
+             k = static_cast<double>(config_.top_k);
+  return (copies ? width_ * wide : 0) + noise + 2 * choices * wide + k * (4 * wide + 24);
+}
+
+}  // namespace pointwork

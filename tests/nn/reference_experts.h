@@ -1,0 +1,146 @@
+#pragma once
+// Token choice, row by row in float64. Included by reference.h.
+
+#include "pointwork/config/grammar.h"
+#include "tests/nn/reference.h"
+
+namespace pointwork::test::slow {
+
+// What one row chose, in order.
+struct RowChoice {
+  std::vector<int64_t> expert;  // from E on a no-op, -1 none
+  std::vector<Tensor> weight;   // float64 []
+  std::vector<bool> kept;
+};
+
+inline RowChoice choice_of(const RouteConfig& c, const TokenRouter& router, const Tensor& read) {
+  const Tensor logits = (router.weight.to(torch::kFloat64) * read).sum(1);
+  const Tensor e = (logits - logits.max().detach()).exp();
+  const Tensor p = c.score == RouterScore::softmax ? e / e.sum() : 1 / (1 + (-logits).exp());
+  std::vector<double> score(static_cast<size_t>(p.size(0)));
+  for (size_t i = 0; i < score.size(); ++i) {
+    const auto at = static_cast<int64_t>(i);
+    score[i] = router.bias.defined() ? (p[at] + router.bias[at]).item<double>()
+                                     : logits[at].item<double>();
+  }
+  std::vector<int64_t> order;
+  for (size_t i = 0; i < score.size(); ++i) order.push_back(static_cast<int64_t>(i));
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return score[static_cast<size_t>(a)] > score[static_cast<size_t>(b)];
+  });
+  order.resize(static_cast<size_t>(c.top_k));
+  if (c.second_choice == SecondChoice::threshold) {
+    const double first = p[order[0]].item<double>(), second = p[order[1]].item<double>();
+    if (second / (first + second) <= c.second_threshold) order[1] = -1;
+  }
+  RowChoice row;
+  Tensor sum = torch::zeros({}, torch::kFloat64);
+  for (const int64_t chosen : order) {
+    if (chosen >= 0) sum = sum + p[chosen];
+  }
+  for (const int64_t chosen : order) {
+    Tensor w = torch::zeros({}, torch::kFloat64);
+    if (chosen >= 0 && c.weight == RouterWeight::raw) w = p[chosen];
+    if (chosen >= 0 && c.weight == RouterWeight::renormalised) w = p[chosen] / sum;
+    if (chosen >= 0 && c.weight == RouterWeight::ste) w = 1 + p[chosen] - p[chosen].detach();
+    if (chosen >= 0 && c.weight == RouterWeight::none) w = torch::ones({}, torch::kFloat64);
+    row.expert.push_back(chosen);
+    row.weight.push_back(w * c.routed_scaling_factor);
+    row.kept.push_back(chosen >= 0);
+  }
+  return row;
+}
+
+// In each group an expert keeps its capacity: first choices before second ones, then whoever comes
+// first or weighs most.
+inline void drop(const RouteConfig& c, const Places& at, const Pass& pass,
+                 std::vector<RowChoice>& rows) {
+  if (pass.routing == Routing::inference || c.dropless) return;
+  const bool by_sequence = c.num_experts == 1 || c.capacity_per_sequence > 0;
+  const size_t all = rows.size();
+  std::map<size_t, std::vector<size_t>> groups;
+  const size_t group = c.group_size > 0 ? std::min(static_cast<size_t>(c.group_size), all) : all;
+  for (size_t t = 0; t < all; ++t)
+    groups[by_sequence ? static_cast<size_t>(at[t].sequence) : t / group].push_back(t);
+  const size_t each = by_sequence ? groups.begin()->second.size() : group;
+  size_t capacity = static_cast<size_t>(c.capacity_per_sequence);
+  if (capacity == 0) {
+    const double factor = pass.training ? c.capacity_factor : c.eval_capacity_factor;
+    const double experts = static_cast<double>(c.num_experts);
+    const double fair = c.target_active > 0 ? c.target_active / experts
+                                            : static_cast<double>(c.top_k) /
+                                                  (experts + static_cast<double>(c.num_noop));
+    const double slots = factor * fair * static_cast<double>(each);
+    capacity = static_cast<size_t>(
+        std::max(c.capacity_rounding == CapacityRounding::floor   ? std::floor(slots)
+                 : c.capacity_rounding == CapacityRounding::round ? std::round(slots)
+                                                                  : std::ceil(slots),
+                 static_cast<double>(c.min_capacity)));
+  }
+  capacity = std::min(capacity, each);
+  for (const auto& [number, members] : groups) {
+    std::vector<size_t> taken(static_cast<size_t>(c.num_experts), 0);
+    for (size_t rank = 0; rank < static_cast<size_t>(c.top_k); ++rank) {
+      std::vector<size_t> order = members;
+      if (c.priority == CapacityPriority::probability) {
+        std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+          return rows[a].weight[rank].item<double>() > rows[b].weight[rank].item<double>();
+        });
+      }
+      for (const size_t t : order) {
+        const int64_t expert = rows[t].expert[rank];
+        if (expert < 0 || expert >= c.num_experts) continue;
+        rows[t].kept[rank] = taken[static_cast<size_t>(expert)]++ < capacity;
+      }
+    }
+  }
+}
+
+inline Stream token_choice_delta(const Config& config, const RoutedConfig& c, const Routed& routed,
+                                 const Stream& x, const Places& at, const Pass& pass,
+                                 int64_t round) {
+  const auto& router = dynamic_cast<const TokenRouter&>(*routed.router);
+  Stream read;
+  std::vector<RowChoice> rows;
+  for (size_t t = 0; t < x.size(); ++t) {
+    read.push_back(routed.norm ? normed(x[t], *routed.norm, config.model) : x[t]);
+    rows.push_back(choice_of(c.route, router, read[t]));
+    if (!at[t].valid) rows[t].expert.assign(rows[t].expert.size(), -1);
+  }
+  drop(c.route, at, pass, rows);
+
+  const int64_t experts = c.route.num_experts;
+  Stream inner, block;
+  Places places;
+  std::vector<size_t> where(x.size(), SIZE_MAX);
+  if (experts == 1) {
+    for (size_t t = 0; t < x.size(); ++t) {
+      for (size_t rank = 0; rank < rows[t].expert.size(); ++rank) {
+        if (rows[t].expert[rank] != 0 || !rows[t].kept[rank]) continue;
+        where[t] = inner.size();
+        inner.push_back(read[t]);
+        places.push_back(at[t]);
+      }
+    }
+    block = delta(config, c.of, *routed.body, inner, places, pass, round);
+  }
+  Stream sum;
+  for (size_t t = 0; t < x.size(); ++t) {
+    Tensor added = torch::zeros_like(x[t]);
+    for (size_t rank = 0; rank < rows[t].expert.size(); ++rank) {
+      const int64_t expert = rows[t].expert[rank];
+      const Tensor& w = rows[t].weight[rank];
+      if (expert >= experts && c.route.noop == NoopKind::copy) added = added + w * read[t];
+      if (expert < 0 || expert >= experts || !rows[t].kept[rank]) continue;
+      added =
+          added + w * (experts == 1
+                           ? block[where[t]]
+                           : expert_delta(dynamic_cast<const pointwork::Mlp&>(*routed.body), expert,
+                                          *routed_mlp(config, c), config.model, read[t]));
+    }
+    sum.push_back(added);
+  }
+  return sum;
+}
+
+}  // namespace pointwork::test::slow
