@@ -190,8 +190,10 @@ RC_GTEST_PROP(WriteConfig, IsReadBackAsTheSameWhateverIsInIt, ()) {
 
 TEST(WriteConfig, OpensEachTableOnce) {
   const std::string toml = to_toml(parse(mod_toml()));
-  EXPECT_NE(toml.find("\n[branch.mod]\nkind = \"routed\"\nof = \"dense\"\nnorm = \"auto\"\nroute.choice = "),
-            std::string::npos)
+  EXPECT_NE(
+      toml.find(
+          "\n[branch.mod]\nkind = \"routed\"\nof = \"dense\"\nnorm = \"auto\"\nroute.choice = "),
+      std::string::npos)
       << toml;
   EXPECT_NE(toml.find("\nlayers.repeat = [\"dense\", \"mod\"]\n"), std::string::npos) << toml;
 }
@@ -227,11 +229,11 @@ TEST(ChangedKeys, NameKeysThatOnlyOneOfThemHas) {
   Config after = before;
   after.branch["mlp"].form = ChainConfig{{"attention"}};
   after.branch["new"].form = RepeatConfig{"mlp", 3};
-  EXPECT_EQ(changed_keys(before, after),
-            (Strings{"branch.mlp.kind", "branch.mlp.of", "branch.new.kind", "branch.new.of",
-                     "branch.new.times", "branch.mlp.bias", "branch.mlp.dropout",
-                     "branch.mlp.hidden_act",
-                     "branch.mlp.intermediate_size", "branch.mlp.output_norm"}));
+  EXPECT_EQ(
+      changed_keys(before, after),
+      (Strings{"branch.mlp.kind", "branch.mlp.of", "branch.new.kind", "branch.new.of",
+               "branch.new.times", "branch.mlp.bias", "branch.mlp.dropout", "branch.mlp.hidden_act",
+               "branch.mlp.intermediate_size", "branch.mlp.output_norm"}));
 }
 
 TEST(AllKeys, KnowTheirDefaults) {

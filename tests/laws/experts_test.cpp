@@ -23,13 +23,13 @@ void permute(Tensor tensor, int64_t experts) {
   if (!tensor.defined()) return;
   const torch::NoGradGuard no_grad;
   Tensor own = tensor.slice(0, 0, experts);
-  own.copy_(own.flip(0).roll(1, 0).clone());
+  own.copy_(own.roll(1, 0).clone());
 }
 
-// Expert e of `was` is expert permuted(e) of `is`.
+// Expert e of the one model is expert permuted(e) of the other.
 int32_t permuted(int32_t e, int64_t experts) {
   const auto n = static_cast<int32_t>(experts);
-  return e < 0 || e >= n ? e : (n - 1 - e + 1) % n;
+  return e < 0 || e >= n ? e : (e + 1) % n;
 }
 
 void permute(Model& model) {
@@ -85,11 +85,16 @@ TEST_P(Experts, FloodedByBatchMatesServeTheVictimAlike) {
   for (int32_t id = 0; id < 10; ++id) flood.push_back(std::vector<int32_t>(20, id));
   const Generation beside = tokens_with(flood);
   EXPECT_EQ(alone.tokens, beside.tokens);
+  // Of rows that stood before a router: where none did, a pass made no route.
   const auto choices = [](const Generation& one) {
     std::map<std::string, std::vector<int32_t>> all;
     for (const auto& pass : one.passes) {
-      for (const LayerTrace& layer : pass)
-        all[layer.name].insert(all[layer.name].end(), layer.choice.begin(), layer.choice.end());
+      for (const LayerTrace& layer : pass) {
+        for (size_t i = 0; i < layer.choice.size(); ++i) {
+          if (layer.reached[i / static_cast<size_t>(layer.top_k)])
+            all[layer.name].push_back(layer.choice[i]);
+        }
+      }
     }
     return all;
   };

@@ -101,6 +101,13 @@ std::vector<Entered> entered_of(const std::vector<Route>& routes, const Ragged& 
   return all;
 }
 
+bool has_lone_expert(const Config& config) {
+  return std::any_of(config.branch.begin(), config.branch.end(), [](const auto& item) {
+    const auto* routed = std::get_if<RoutedConfig>(&item.second.form);
+    return routed && routed->route.by_token() && routed->route.num_experts == 1;
+  });
+}
+
 class Flops : public ::testing::TestWithParam<NamedConfig> {
  protected:
   static void SetUpTestSuite() {
@@ -127,7 +134,13 @@ TEST_P(Flops, AreWhatRunsInTraining) {
     Extent extent{.rows = {24, 24}, .step = step};
     if (has_token_choice(GetParam().config)) {
       extent.kind = FlopKind::bound;
-      EXPECT_GE(total_flops(model_->flops(extent)), ran.flops);
+      const double bound = total_flops(model_->flops(extent));
+      // One expert's empty slots stand among its filled ones, and run; those of several never do.
+      if (has_lone_expert(GetParam().config)) {
+        EXPECT_EQ(bound, ran.flops);
+        continue;
+      }
+      EXPECT_GE(bound, ran.flops);
     } else {
       EXPECT_EQ(total_flops(model_->flops(extent)), ran.flops);
       extent.kind = FlopKind::bound;

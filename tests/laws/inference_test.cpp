@@ -143,9 +143,15 @@ Change first_change(const Seen& before, const Seen& after, const Doubts& doubts)
 // Law 4: a causal choice sees nothing of what comes later.
 TEST_P(Inference, ATokenChangesNothingBeforeIt) {
   const auto model = lively_model(GetParam().config);
-  const Tokens tokens = {random_tokens(24, 31)};
-  const Seen before = look(*model, ragged(tokens), Routing::inference);
-  const Doubts doubts = doubts_of(before, ragged(tokens).rows);
+  Tokens tokens;
+  Seen before;
+  Doubts doubts;
+  // A doubt early on would hide all the rest.
+  for (uint64_t key = 31; key == 31 || (doubts.near > 0 && key < 35); ++key) {
+    tokens = {random_tokens(24, key)};
+    before = look(*model, ragged(tokens), Routing::inference);
+    doubts = doubts_of(before, ragged(tokens).rows);
+  }
   expect_decided(doubts, skips_rows(GetParam().config));
   for (const size_t t : {23u, 20u, 12u, 5u, 1u, 0u}) {
     Tokens changed = tokens;

@@ -187,6 +187,8 @@ TEST_P(Structure, OneRoundOfARepeatIsItsBody) {
   const auto from = plain->parameters(), to = repeated->parameters();
   ASSERT_EQ(from.size(), to.size());
   for (size_t i = 0; i < from.size(); ++i) Tensor(to[i]).copy_(from[i]);
+  const auto state = plain->buffers(), its_state = repeated->buffers();
+  for (size_t i = 0; i < state.size(); ++i) Tensor(its_state[i]).copy_(state[i]);
   on_every_path(*plain, *repeated, [](const Seen& a, const Seen& b) {
     EXPECT_TRUE(a.logits.equal(b.logits));
     ASSERT_EQ(a.layers.size(), b.layers.size());

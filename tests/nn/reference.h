@@ -192,7 +192,7 @@ struct Pass {
 // those whose decision is above 0.
 inline std::vector<size_t> entering(const DepthRouter& router, const Stream& x,
                                     const std::vector<double>& score, const Places& at,
-                                    const Pass& pass) {
+                                    const Pass& pass, int64_t expert = 0) {
   const double capacity = router.capacity(pass.step);
   std::vector<size_t> rows;
   if (capacity >= 1) {
@@ -215,7 +215,8 @@ inline std::vector<size_t> entering(const DepthRouter& router, const Stream& x,
       } else if (router.predictor) {
         const Predictor& p = *router.predictor;
         const Tensor h = affine(p.hidden, x[t], p.hidden_bias);
-        decision = ((h / (1 + (-h).exp()) * p.output).sum() + p.output_bias).item<double>();
+        const Tensor output = p.output.dim() == 2 ? p.output[expert] : p.output;
+        decision = ((h / (1 + (-h).exp()) * output).sum() + p.output_bias[expert]).item<double>();
       }
       if (at[t].valid && decision > 0) rows.push_back(t);
     }
@@ -243,6 +244,10 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
 inline Stream token_choice_delta(const Config& config, const RoutedConfig& c, const Routed& routed,
                                  const Stream& x, const Places& at, const Pass& pass,
                                  int64_t round);
+
+// What experts that choose their tokens add.
+inline Stream expert_choice_delta(const Config& config, const RoutedConfig& c, const Routed& routed,
+                                  const Stream& x, const Places& at, const Pass& pass);
 
 // What the branch `name` adds to each row of x. `round`: of the repeats around.
 inline Stream delta(const Config& config, const std::string& name, const torch::nn::Module& module,
@@ -283,6 +288,7 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
   const auto& c = std::get<RoutedConfig>(form);
   const auto& routed = dynamic_cast<const Routed&>(module);
   if (c.route.by_token()) return token_choice_delta(config, c, routed, x, at, pass, round);
+  if (c.route.num_experts > 1) return expert_choice_delta(config, c, routed, x, at, pass);
   const auto& router = dynamic_cast<const DepthRouter&>(*routed.router);
   std::vector<Tensor> r;
   std::vector<double> score;

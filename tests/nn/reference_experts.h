@@ -143,4 +143,28 @@ inline Stream token_choice_delta(const Config& config, const RoutedConfig& c, co
   return sum;
 }
 
+inline Stream expert_choice_delta(const Config& config, const RoutedConfig& c, const Routed& routed,
+                                  const Stream& x, const Places& at, const Pass& pass) {
+  const auto& router = dynamic_cast<const DepthRouter&>(*routed.router);
+  Stream read, sum;
+  for (const Tensor& row : x) {
+    read.push_back(routed.norm ? normed(row, *routed.norm, config.model) : row);
+    sum.push_back(torch::zeros_like(row));
+  }
+  for (int64_t e = 0; e < c.route.num_experts; ++e) {
+    std::vector<Tensor> r;
+    std::vector<double> score;
+    for (const Tensor& row : read) {
+      r.push_back((router.weight[e] * row).sum());
+      score.push_back(r.back().item<double>());
+    }
+    for (const size_t t : entering(router, read, score, at, pass, e)) {
+      const Tensor w = c.route.weight == RouterWeight::sigmoid ? 1 / (1 + (-r[t]).exp()) : r[t];
+      sum[t] = sum[t] + w * expert_delta(dynamic_cast<const pointwork::Mlp&>(*routed.body), e,
+                                         *routed_mlp(config, c), config.model, read[t]);
+    }
+  }
+  return sum;
+}
+
 }  // namespace pointwork::test::slow

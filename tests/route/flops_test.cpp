@@ -213,6 +213,44 @@ class Meter : public c10::MemoryReportingInfoBase {
   int64_t live_ = 0;
 };
 
+// Bytes that live once `layer` has run on 1,024 rows of `width` values.
+double kept_by(Branch& layer, int64_t width, torch::Dtype dtype) {
+  const Tensor x = normal({2 * 512, width}, 1, dtype).set_requires_grad(true);
+  Context ctx{.rows = uniform_rows(2, 512, torch::kCPU), .training = true};
+  const auto meter = std::make_shared<Meter>();
+  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
+  const Output out = layer.add_to(x, ctx);
+  return static_cast<double>(meter->live());
+}
+
+// Of a top-1 layer at most 1.3 times the dense mlp's; and nothing of the size [T, E, C] anywhere.
+TEST(KeptBytes, OfExpertsAreThoseOfOneMlpAndALittle) {
+  for (const int64_t experts : {8, 64}) {
+    Config config = parse_config(concat(R"([model]
+vocab_size = 61
+hidden_size = 128
+num_hidden_layers = 2
+layers = ["mlp", "experts"]
+[branch.mlp]
+kind = "mlp"
+[branch.experts]
+kind = "routed"
+of = "mlp"
+route = { choice = "token", exploration = "none", num_experts = )",
+                                        experts, " }\n"),
+                                 "test.toml");
+    for (const torch::Dtype dtype : {torch::kFloat32, torch::kBFloat16}) {
+      Model model(config);
+      for (const Tensor& p : model.parameters()) p.detach().normal_(0, 0.02);
+      convert(model, dtype, torch::kCPU);
+      const double dense = kept_by(*model.layers()[0], 128, dtype),
+                   sparse = kept_by(*model.layers()[1], 128, dtype);
+      RecordProperty(concat("ratio_", experts, "_", dtype), concat(sparse / dense));
+      EXPECT_LE(sparse / dense, 1.3) << experts << " experts, " << dtype;
+    }
+  }
+}
+
 // What a branch says it keeps is what lives once its forward pass is over.
 TEST(KeptBytes, AreWhatAutogradKeeps) {
   for (const NamedConfig& one : all_configs()) {

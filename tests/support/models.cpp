@@ -143,7 +143,7 @@ route = { capacity = 0.25 }
       rotary + moe("num_experts = 3, top_k = 2, dropless = true", "norm = \"inside\"\n"),
       modern + kWithExperts);
   add("moe_shared",
-      kLeaves + moe("num_experts = 3, dropless = true", "", "thin") +
+      kLeaves + moe("num_experts = 3, dropless = true", "norm = \"inside\"\n", "thin") +
           "[branch.thin]\nkind = \"mlp\"\nintermediate_size = 24\nbias = true\noutput_norm = "
           "true\n" +
           "[branch.both]\nkind = \"parallel\"\nof = [\"experts\", \"thin\"]\n" +
@@ -158,6 +158,13 @@ route = { capacity = 0.25 }
       kWithExperts);
   add("moe_copies",
       kLeaves + moe("num_experts = 2, num_noop = 1, noop = \"copy\", top_k = 2, dropless = true"),
+      kWithExperts);
+  add("expert_choice",
+      kLeaves +
+          "[branch.experts]\nkind = \"routed\"\nof = \"mlp\"\nroute = { num_experts = 3, capacity "
+          "= "
+          "0.4, weight = \"sigmoid\" }\n[branch.moe]\nkind = \"chain\"\nof = [\"attention\", "
+          "\"experts\"]\n",
       kWithExperts);
   add("mod_by_token",
       mod("choice = \"token\", num_noop = 1, target_active = 0.5, balance = { loss_weight = 0.0 }" +

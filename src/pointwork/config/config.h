@@ -22,6 +22,7 @@ struct Config {
   GuardConfig guard;
   EvaluateConfig evaluate;
   CheckpointConfig checkpoint;
+  DistillConfig distill;
 
   bool operator==(const Config&) const = default;
   template <class Self, class Visitor>
@@ -35,6 +36,7 @@ struct Config {
     visit("guard", self.guard, {.help = "what protects the weights from a bad step"});
     visit("evaluate", self.evaluate, {.help = "validation during training"});
     visit("checkpoint", self.checkpoint, {.help = "when the run is saved, and what is kept"});
+    visit("distill", self.distill, {.help = "learning from a teacher beside the text"});
   }
 };
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "pointwork/config/config.h"
 #include "pointwork/config/grammar.h"
@@ -26,7 +27,7 @@ const MlpConfig* routed_mlp(const Config& config, const RoutedConfig& routed) {
 
 bool norm_outside(const Config& config, const RoutedConfig& routed) {
   if (routed.norm != RoutedNorm::automatic) return routed.norm == RoutedNorm::outside;
-  return routed.route.by_token() && routed_mlp(config, routed);
+  return (routed.route.by_token() || routed.route.num_experts > 1) && routed_mlp(config, routed);
 }
 
 std::vector<std::string> layer_names(const ModelConfig& model) {
@@ -81,10 +82,17 @@ class Unrouter {
       const auto* routed = std::get_if<RoutedConfig>(&found->second.form);
       if (!routed) break;
       const RouteConfig& route = routed->route;
-      if (route.by_token()) width *= std::min(route.top_k, route.num_experts);
+      width *= experts_of_a_token(route);
       name = routed->of;
     }
     if (width > 1) name = widened(name, width);
+  }
+
+  // Of expert choice to the nearest whole, as E experts that take a share c each are c · E of them.
+  static int64_t experts_of_a_token(const RouteConfig& route) {
+    if (route.by_token()) return std::min(route.top_k, route.num_experts);
+    return std::max<int64_t>(1,
+                             std::llround(route.capacity * static_cast<double>(route.num_experts)));
   }
 
   // k chosen experts are one mlp of k times the width.

@@ -99,9 +99,16 @@ struct RouteConfig : TokenChoiceConfig {
  private:
   template <class Self, class Visitor>
   static void depth_fields(Self& self, Visitor& visit) {
-    visit(
-        "capacity", self.capacity,
-        {.help = "share of a sequence's tokens that enter", .min = 0, .max = 1, .above_min = true});
+    visit("capacity", self.capacity,
+          {.help = "share of a sequence's tokens that enter (each expert)",
+           .min = 0,
+           .max = 1,
+           .above_min = true});
+    visit("num_experts", self.num_experts,
+          {.help = "experts, each a copy of the branch that takes its own tokens by its own scores "
+                   "and causal decision; with choice = expert, and above 1 only of an mlp",
+           .min = 1,
+           .max = 1 << 16});
     visit("capacity_schedule", self.capacity_schedule, {.help = "how capacity gets there"});
     visit(
         "tanh_alpha", self.tanh_alpha,

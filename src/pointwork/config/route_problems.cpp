@@ -38,13 +38,17 @@ class RouteChecker {
 
   void body() {
     const auto found = config_.branch.find(routed_.of);
-    if (found == config_.branch.end() || routed_mlp(config_, routed_)) return;
+    if (found == config_.branch.end()) return;
+    const bool is_mlp = routed_mlp(config_, routed_);
     const std::string what =
         concat("but '", printable(routed_.of), "' is of kind \"", found->second.kind(), "\"");
-    if (route_.num_experts > 1)
+    if (route_.num_experts > 1 && !is_mlp)
       problem(".route.num_experts is ", route_.num_experts,
               ": only an mlp can be several experts, ", what);
-    if (routed_.norm == RoutedNorm::outside)
+    if (route_.num_experts > 1 && !route_.by_token() && route_.choice != ChoiceKind::expert)
+      problem(".route.num_experts is ", route_.num_experts, ", but with choice = \"",
+              name_of(route_.choice), "\" there is one");
+    if (routed_.norm == RoutedNorm::outside && !is_mlp)
       problem(".norm = \"outside\" needs an mlp, whose only norm that is, ", what);
   }
 

@@ -19,6 +19,13 @@ struct EnumNames<RouterScore> {
       {"softmax", RouterScore::softmax}, {"sigmoid", RouterScore::sigmoid}};
 };
 
+enum class RouterDtype { float32, bfloat16 };
+template <>
+struct EnumNames<RouterDtype> {
+  static constexpr std::pair<const char*, RouterDtype> names[] = {
+      {"float32", RouterDtype::float32}, {"bfloat16", RouterDtype::bfloat16}};
+};
+
 enum class SecondChoice { all, threshold, random };
 template <>
 struct EnumNames<SecondChoice> {
@@ -112,6 +119,7 @@ struct TokenChoiceConfig {
   NoopKind noop = NoopKind::zero;
   int64_t top_k = 1;
   RouterScore score = RouterScore::softmax;
+  RouterDtype router_dtype = RouterDtype::float32;
   double routed_scaling_factor = 1;
   SecondChoice second_choice = SecondChoice::all;
   double second_threshold = 0.2;
@@ -150,6 +158,9 @@ struct TokenChoiceConfig {
     visit("score", self.score,
           {.help = "what logits become before the choice: softmax over all choices, or sigmoid of "
                    "each"});
+    visit("router_dtype", self.router_dtype,
+          {.help = "what logits and scores are computed in: float32 whatever the model's precision "
+                   "(selective precision); bfloat16 to see what that is for"});
     visit("routed_scaling_factor", self.routed_scaling_factor,
           {.help = "factor on the combine weights", .min = 0, .above_min = true});
     visit(
@@ -179,7 +190,7 @@ struct TokenChoiceConfig {
     visit(
         "group_size", self.group_size,
         {.help = "capacity, priority and balance loss are taken in groups of this many consecutive "
-                 "tokens; 0: all of a batch; where the branch has attention a group is a sequence",
+                 "tokens; 0: all of a batch; a sequence where there is one expert",
          .unit = "tokens",
          .min = 0,
          .max = 1 << 24});

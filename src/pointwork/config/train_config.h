@@ -124,6 +124,40 @@ struct CheckpointConfig {
   }
 };
 
+// A model that has been trained teaches this one (Switch §4.2).
+struct DistillConfig {
+  std::string teacher;
+  double hard_weight = 0.75;
+  double soft_weight = 0.25;
+  double temperature = 1;
+  bool initialise = true;
+  double dense_loss = 0;
+  bool operator==(const DistillConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("teacher", self.teacher,
+          {.help = "checkpoint or run of the teacher, of the same tokenizer and context, of any "
+                   "family; empty: no distillation"});
+    visit("hard_weight", self.hard_weight,
+          {.help = "weight of the cross-entropy on the text", .min = 0});
+    visit("soft_weight", self.soft_weight,
+          {.help = "weight of the cross-entropy against the teacher's probabilities", .min = 0});
+    visit(
+        "temperature", self.temperature,
+        {.help = "by which both models' logits are divided for the soft loss, which is multiplied "
+                 "by its square",
+         .min = 0,
+         .above_min = true});
+    visit("initialise", self.initialise,
+          {.help = "start from the teacher's weights of the same name and shape: those that are no "
+                   "experts'"});
+    visit("dense_loss", self.dense_loss,
+          {.help = "validation loss of the same student without a teacher, where known: the share "
+                   "of the teacher's gain that is kept is then reported; 0: not known",
+           .min = 0});
+  }
+};
+
 struct TrainConfig {
   int64_t steps = 0;
   int64_t tokens = 0;

@@ -31,9 +31,10 @@ Tensor project_add(const Tensor& residual, const Tensor& x, const Tensor& weight
 }
 
 Tensor row_dot(const Tensor& x, const Tensor& weight) {
-  check(x.dim() == 2 && weight.dim() == 1 && x.size(1) == weight.size(0),
-        "[row_dot] x must be [T, ", weight.size(0), "] but has shape ", x.sizes());
+  check(x.dim() == 2 && (weight.dim() == 1 || weight.dim() == 2) && x.size(1) == weight.size(-1),
+        "[row_dot] x must be [T, ", weight.size(-1), "] but has shape ", x.sizes());
   const auto accumulate = x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  if (weight.dim() == 2) return at::mm(x.to(accumulate), weight.to(accumulate).t());
   return at::mv(x.to(accumulate), weight.to(accumulate));
 }
 

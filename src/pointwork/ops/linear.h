@@ -14,7 +14,8 @@ Tensor project(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 Tensor project_add(const Tensor& residual, const Tensor& x, const Tensor& weight,
                    const Tensor& bias = {});
 
-// Row-wise dot product in float32 (float64 for float64 inputs). x [T, D], weight [D] → [T]
+// Row-wise dot product in float32 (float64 for float64 inputs). x [T, D], weight [D] → [T]; with
+// several of them, [E, D] → [T, E]
 Tensor row_dot(const Tensor& x, const Tensor& weight);
 
 }  // namespace pointwork

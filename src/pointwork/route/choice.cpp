@@ -63,6 +63,22 @@ Route choose_all(const Rows& rows) {
   return route_of_rows(torch::arange(rows.count(), rows.position.options()), rows, rows.each);
 }
 
+Route of_all_experts(const std::vector<Route>& routes) {
+  std::vector<Tensor> tokens;
+  std::vector<int32_t> offset{0};
+  for (const Route& route : routes) {
+    tokens.push_back(route.token);
+    offset.push_back(offset.back() + static_cast<int32_t>(route.token.size(0)));
+  }
+  Route all = routes.front();
+  all.token = torch::cat(tokens);
+  std::tie(all.row_offset, all.row_slot) = index_slots(all.token, all.shape.rows);
+  all.offset = torch::tensor(offset, torch::kInt32).to(all.token.device());
+  all.shape.experts = static_cast<int64_t>(routes.size());
+  all.shape.slots = all.token.size(0);
+  return all;
+}
+
 Tensor boundary_score(const Tensor& score, const Rows& rows, double capacity) {
   const Route chosen = choose_top("threshold", score, rows, capacity);
   const Tensor filled = chosen.token.ge(0);

@@ -29,6 +29,9 @@ Route route_of_rows(const Tensor& token, const Rows& rows, int64_t each);
 // Every row enters, in order: what capacity 1 means in every phase.
 Route choose_all(const Rows& rows);
 
+// The Routes of several experts over the same rows as one, slots by expert.
+Route of_all_experts(const std::vector<Route>& routes);
+
 // The k-th highest score of each sequence, k = ⌈c·v⌉, averaged over sequences where it is finite;
 // NaN where it is in none. // float32 []
 Tensor boundary_score(const Tensor& score, const Rows& rows, double capacity);

@@ -10,14 +10,16 @@
 
 namespace pointwork {
 
-Predictor::Predictor(int64_t size, double capacity) {
+Predictor::Predictor(int64_t size, double capacity, int64_t experts) {
   const int64_t half = std::max<int64_t>(1, size / 2);
   hidden = register_parameter("hidden", torch::empty({half, size}));
   hidden_bias = register_parameter("hidden_bias", torch::zeros({half}));
-  output = register_parameter("output", torch::empty({half}));
+  output = register_parameter("output",
+                              experts > 1 ? torch::empty({experts, half}) : torch::empty({half}));
   // The prior odds of being chosen: the first steps need not be spent on learning the capacity.
   const double share = std::min(capacity, 0.999);
-  output_bias = register_parameter("output_bias", torch::full({1}, std::log(share / (1 - share))));
+  output_bias =
+      register_parameter("output_bias", torch::full({experts}, std::log(share / (1 - share))));
 }
 
 Tensor Predictor::forward(const Tensor& x) {
@@ -28,17 +30,24 @@ Tensor Predictor::forward(const Tensor& x) {
 DepthRouter::DepthRouter(std::string name, int64_t size, const RouteConfig& config)
     : Router(std::move(name), config), width_(static_cast<double>(size)) {
   if (config_.choice != ChoiceKind::random) {
-    weight = register_parameter("weight", torch::empty({size}));
+    weight = register_parameter("weight", config_.num_experts > 1
+                                              ? torch::empty({config_.num_experts, size})
+                                              : torch::empty({size}));
   }
   if (config_.choice == ChoiceKind::threshold) {
     threshold = register_buffer("threshold", torch::zeros({2}));
   }
   if (config_.choice == ChoiceKind::expert && config_.decode == CausalDecision::predictor) {
-    predictor = register_module("predictor", std::make_shared<Predictor>(size, config_.capacity));
+    predictor = register_module(
+        "predictor", std::make_shared<Predictor>(size, config_.capacity, config_.num_experts));
   }
 }
 
 double DepthRouter::capacity(int64_t step) const { return capacity_at(config_, step); }
+
+double DepthRouter::share(int64_t step) const {
+  return capacity(step) * static_cast<double>(config_.num_experts);
+}
 
 Tensor DepthRouter::combine_weight(const Tensor& score) const {
   switch (config_.weight) {
@@ -82,6 +91,34 @@ Tensor DepthRouter::decide(const Tensor& x, const Tensor& score, double capacity
   }
 }
 
+// Each expert by its own column of scores and decisions.
+Route DepthRouter::choose(const Tensor& score, const Tensor& decision, const Context& ctx,
+                          double capacity) const {
+  const auto one = [&](const Tensor& own, const Tensor& own_decision) {
+    if (capacity >= 1) return choose_all(ctx.rows);
+    if (ctx.routing == Routing::training) return choose_top(name_, own, ctx.rows, capacity);
+    return choose_above_zero(own_decision.detach(), ctx.rows);
+  };
+  const auto scores_of = [](const Tensor& own, const Route& route) {
+    return own.index_select(0, route.token.clamp_min(0).to(torch::kInt64));
+  };
+  if (config_.num_experts == 1) {
+    Route route = one(score, decision);
+    route.weight = combine_weight(capacity >= 1 ? score : scores_of(score, route));
+    return route;
+  }
+  std::vector<Route> routes;
+  std::vector<Tensor> chosen;
+  for (int64_t e = 0; e < config_.num_experts; ++e) {
+    const Tensor own = score.select(1, e).contiguous();
+    routes.push_back(one(own, decision.defined() ? decision.select(1, e) : decision));
+    chosen.push_back(scores_of(own, routes.back()));
+  }
+  Route route = of_all_experts(routes);
+  route.weight = combine_weight(torch::cat(chosen));
+  return route;
+}
+
 Route DepthRouter::forward(const Tensor& x, Context& ctx) {
   const double capacity = this->capacity(ctx.step);
   const Tensor score = config_.choice == ChoiceKind::random
@@ -91,23 +128,13 @@ Route DepthRouter::forward(const Tensor& x, Context& ctx) {
   Tensor decision;
   if (!all) decision = decide(x, score, capacity, ctx);
 
-  Route route;
-  if (all) {
-    route = choose_all(ctx.rows);
-  } else if (ctx.routing == Routing::training) {
-    route = choose_top(name_, score, ctx.rows, capacity);
-  } else {
-    route = choose_above_zero(decision.detach(), ctx.rows);
-  }
+  Route route = choose(score, decision, ctx, capacity);
   route.name = name_;
   route.logits = score;
   route.decision = decision;
   route.capacity = capacity;
-  route.whole = all;
+  route.whole = all && config_.num_experts == 1;
   route.round = ctx.round;
-  const Tensor chosen =
-      all ? score : score.index_select(0, route.token.clamp_min(0).to(torch::kInt64));
-  route.weight = combine_weight(chosen);
   return route;
 }
 
@@ -124,12 +151,14 @@ Tensor DepthRouter::loss(const Route& route) const {
 Extent DepthRouter::inside(const Extent& extent) const {
   const double capacity = this->capacity(extent.step);
   Extent inner = extent;
-  if (capacity >= 1) return inner;
-  if (extent.routing == Routing::training) {
+  const auto experts = static_cast<double>(config_.num_experts);
+  if (capacity >= 1 || extent.routing == Routing::training) {
     inner = slots(extent);
-  } else if (extent.kind == FlopKind::expected) {
-    for (double& n : inner.rows) n *= capacity;
+  } else {
+    const double share = extent.kind == FlopKind::expected ? capacity : 1;
+    for (double& n : inner.rows) n *= share * experts;
   }
+  if (capacity >= 1) return inner;
   if (extent.kind == FlopKind::expected || extent.routing == Routing::training) {
     for (double& n : inner.past) n *= capacity;
   }
@@ -139,7 +168,10 @@ Extent DepthRouter::inside(const Extent& extent) const {
 Extent DepthRouter::slots(const Extent& extent) const {
   const double capacity = this->capacity(extent.step);
   Extent inner = extent;
-  for (double& n : inner.rows) n = static_cast<double>(slots_of(capacity, static_cast<int64_t>(n)));
+  for (double& n : inner.rows) {
+    n = static_cast<double>(config_.num_experts) *
+        (capacity >= 1 ? n : static_cast<double>(slots_of(capacity, static_cast<int64_t>(n))));
+  }
   return inner;
 }
 
@@ -168,7 +200,7 @@ double DepthRouter::kept_bytes_per_row(int64_t step, double element) const {
   const double hidden = predictor && capacity(step) < 1
                             ? static_cast<double>(predictor->hidden.size(0)) * (element + wide)
                             : 0;
-  return copy + hidden + 16;
+  return copy + hidden + 16 * static_cast<double>(config_.num_experts);
 }
 
 }  // namespace pointwork

@@ -10,13 +10,14 @@ namespace pointwork {
 // with SiLU.
 class Predictor : public torch::nn::Module {
  public:
-  Predictor(int64_t size, double capacity);
-  Tensor forward(const Tensor& x);  // [T, D] → float32 [T], the logit of "will be chosen"
+  Predictor(int64_t size, double capacity, int64_t experts = 1);
+  // [T, D] → float32 [T], the logit of "will be chosen"; of several experts [T, E]
+  Tensor forward(const Tensor& x);
 
   Tensor hidden;       // [D/2, D]
   Tensor hidden_bias;  // [D/2]
-  Tensor output;       // float32 [D/2]
-  Tensor output_bias;  // float32 [1]
+  Tensor output;       // float32 [D/2] or [E, D/2]
+  Tensor output_bias;  // float32 [E]
 };
 
 class DepthRouter : public Router {
@@ -28,7 +29,7 @@ class DepthRouter : public Router {
   // Of the causal decision: weighted by route.decode_loss_weight where the router itself decides,
   // by 1 where a predictor does (whose input is a stopped gradient, so that nothing else feels it).
   Tensor loss(const Route& route) const override;
-  double share(int64_t step) const override { return capacity(step); }
+  double share(int64_t step) const override;
   Extent inside(const Extent& extent) const override;
   Extent slots(const Extent& extent) const override;
   void flops(const Extent& extent, const std::string& name, FlopParts& parts) const override;
@@ -41,6 +42,8 @@ class DepthRouter : public Router {
   std::shared_ptr<Predictor> predictor;
 
  private:
+  Route choose(const Tensor& score, const Tensor& decision, const Context& ctx,
+               double capacity) const;
   Tensor combine_weight(const Tensor& chosen_score) const;
   Tensor decide(const Tensor& x, const Tensor& score, double capacity, const Context& ctx);
   void move_threshold(const Tensor& boundary);

@@ -40,6 +40,7 @@ struct Route {
                        // kEmpty none; token choice only
   Tensor copy_weight;  // float32 [T]      Σ weights of copying no-ops; undefined without them
   Tensor decision;  // float32 [T]      the causal decision's logit: a row enters iff it is above 0;
+                    // of several experts [T, E];
                     // undefined at capacity 1, where every row does
   Tensor valid;     // bool    [T]      optional: rows that may be chosen
   Tensor root;      // int32   [T]      rows of the model's input

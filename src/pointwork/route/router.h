@@ -45,7 +45,8 @@ class Router : public torch::nn::Module {
   const RouteConfig& config() const { return config_; }
   const std::string& name() const { return name_; }
 
-  Tensor weight;  // float32 [D], of token choice [E + O, D]; undefined with random routing
+  Tensor weight;  // float32 [D], of several experts [E, D], of token choice [E + O, D]; undefined
+                  // with random routing
 
  protected:
   std::string name_;

@@ -72,18 +72,20 @@ ExpertStats read_experts(const double* s, int64_t experts, int64_t choices, doub
 void RouteStatsSum::add(const std::vector<Route>& routes) {
   const torch::NoGradGuard no_grad;
   for (const Route& route : routes) {
-    const Tensor valid =
+    const bool by_token = route.choice.defined();
+    const Tensor score = (by_token ? route.probability.amax(1) : route.logits).detach();
+    const Tensor rows_valid =
         route.valid.defined()
             ? route.valid
             : torch::ones({route.shape.rows}, route.logits.options().dtype(torch::kBool));
-    const Tensor chosen = chosen_rows(route).logical_and(valid);
-    const bool by_token = route.choice.defined();
-    const Tensor score = (by_token ? route.probability.amax(1) : route.logits).detach();
-    const Tensor decided = route.whole || by_token || !route.decision.defined()
+    // Of several experts that choose, each row counts once for each.
+    const Tensor valid = score.dim() == 2 ? rows_valid.unsqueeze(1).expand_as(score) : rows_valid;
+    const Tensor chosen = (by_token ? chosen_rows(route) : chosen_pairs(route)).logical_and(valid);
+    const Tensor decided = by_token || !route.decision.defined()
                                ? chosen
                                : route.decision.detach().gt(0).logical_and(valid);
     Tensor values = depth_sums(score, chosen, decided, valid);
-    if (by_token) values = torch::cat({values, token_sums(route, valid)});
+    if (by_token) values = torch::cat({values, token_sums(route, rows_valid)});
     const auto found = std::find_if(sums_.begin(), sums_.end(),
                                     [&](const Sum& sum) { return sum.name == route.name; });
     if (found == sums_.end()) {

@@ -26,7 +26,7 @@ struct ExpertStats {
 // Read on the host.
 struct RouteStats {
   std::string name;
-  double rows = 0;            // valid rows routed
+  double rows = 0;            // valid rows routed; with several experts that choose, once for each
   double selected_share = 0;  // of them, those that entered
   double router_mean = 0, router_std = 0;
   // Of the causal decision against the choice.

@@ -113,9 +113,11 @@ CapacityGroups TokenRouter::groups(const Context& ctx) const {
 
 Route TokenRouter::forward(const Tensor& x, Context& ctx) {
   const auto wide = x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const Tensor logits = at::mm(explored(x.to(wide), ctx), weight.to(wide).t());
+  const auto own = config_.router_dtype == RouterDtype::bfloat16 ? torch::kBFloat16 : wide;
+  const Tensor scores = at::mm(explored(x.to(wide), ctx).to(own), weight.to(own).t());
+  const Tensor logits = scores.to(wide);
   const Tensor probability =
-      config_.score == RouterScore::softmax ? logits.softmax(1) : logits.sigmoid();
+      (config_.score == RouterScore::softmax ? scores.softmax(1) : scores.sigmoid()).to(wide);
   Tensor choice = choose(logits, probability, ctx);
   if (config_.second_choice != SecondChoice::all)
     choice = without_idle_second(choice, probability, ctx);

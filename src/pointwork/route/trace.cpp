@@ -28,9 +28,12 @@ std::vector<LayerTrace> trace_routes(const std::vector<Route>& routes, int64_t r
 
     const Tensor root = route.root.cpu();
     const int32_t* of = root.data_ptr<int32_t>();
-    const Tensor decision = route.decision.defined()
-                                ? route.decision.detach().to(torch::kFloat32).cpu().contiguous()
-                                : Tensor();
+    Tensor decision;
+    if (route.decision.defined()) {
+      decision = route.decision.detach().to(torch::kFloat32).cpu();
+      // Of several experts the one that wants the row most.
+      decision = (decision.dim() == 2 ? decision.amax(1) : decision).contiguous();
+    }
     for (int64_t t = 0; t < root.size(0); ++t) {
       if (of[t] < 0) continue;
       layer.reached[static_cast<size_t>(of[t])] = 1;

@@ -51,8 +51,12 @@ Evaluation evaluate(Model& model, const Dataset& dataset, const EvaluateOptions&
   result.decision = overall(result.layers);
   // A dense model has every row take every block, and no decision that could differ.
   if (result.layers.empty())
-    result.decision = {
-        .name = "all", .selected_share = 1, .accuracy = 1, .precision = 1, .recall = 1, .experts = {}};
+    result.decision = {.name = "all",
+                       .selected_share = 1,
+                       .accuracy = 1,
+                       .precision = 1,
+                       .recall = 1,
+                       .experts = {}};
   result.routed_share = result.decision.selected_share;
   return result;
 }

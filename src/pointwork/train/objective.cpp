@@ -65,8 +65,8 @@ Losses compute_losses(Model& model, const BatchTensors& batch, Context& ctx, dou
     const Router& router = *routers.at(route.name);
     const Tensor loss = router.loss(route);
     if (!loss.defined()) continue;
-    const bool mean = router.config().by_token() &&
-                      router.config().balance.layers == LayerReduction::mean;
+    const bool mean =
+        router.config().by_token() && router.config().balance.layers == LayerReduction::mean;
     losses.total = losses.total + (mean ? loss / averaged : loss);
   }
   return losses;

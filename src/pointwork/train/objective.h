@@ -25,8 +25,8 @@ struct Losses {
   std::vector<Route> routes;
 };
 
-// total = cross-entropy + Σ over routed branches of Router::loss: the causal decision's, or balance and
-// z of token choice (whose layers may be averaged instead).
+// total = cross-entropy + Σ over routed branches of Router::loss: the causal decision's, or balance
+// and z of token choice (whose layers may be averaged instead).
 Losses compute_losses(Model& model, const BatchTensors& batch, Context& ctx, double z_loss);
 
 }  // namespace pointwork

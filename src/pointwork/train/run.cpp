@@ -136,7 +136,10 @@ class Run {
     record.eta_seconds = pace_ * static_cast<double>(plan.steps - outcome.step);
     if (values.skipped)
       say(concat("step ", outcome.step,
-                 " was skipped: its loss or gradient was not finite, or a spike"));
+                 values.bad_router.empty()
+                     ? " was skipped: its loss or gradient was not finite, or a spike"
+                     : concat(" was skipped: the router of ", values.bad_router,
+                              " gave scores that are no numbers")));
 
     if (outcome.step == plan.steps || due(config_.evaluate.every, outcome.step))
       evaluate_into(record);

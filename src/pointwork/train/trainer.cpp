@@ -35,6 +35,20 @@ class MovingState {
   std::vector<Tensor> now_, before_;
 };
 
+// Which routers' scores are all numbers, of one micro-batch after another.
+void note_routers(const std::vector<Route>& routes, StepOutcome& outcome) {
+  if (routes.empty()) return;
+  const torch::NoGradGuard no_grad;
+  std::vector<Tensor> finite;
+  outcome.routers.clear();
+  for (const Route& route : routes) {
+    outcome.routers.push_back(route.name);
+    finite.push_back(route.logits.isfinite().all());
+  }
+  const Tensor all = torch::stack(finite);
+  outcome.finite = outcome.finite.defined() ? outcome.finite.logical_and(all) : all;
+}
+
 int64_t targets_of(const Batch& batch) {
   return std::count_if(batch.target.begin(), batch.target.end(),
                        [](int32_t target) { return target >= 0; });
@@ -66,6 +80,7 @@ StepOutcome Trainer::step() {
     micro_batches.push_back(loader_.next());
     targets += targets_of(micro_batches.back());
   }
+  StepOutcome outcome;
   const MovingState moving(*model_);
   Tensor loss =
       torch::zeros({}, torch::TensorOptions().dtype(torch::kFloat32).device(model_->device()));
@@ -80,8 +95,8 @@ StepOutcome Trainer::step() {
     (micro_batches.size() == 1 ? losses.total : losses.total * share).backward();
     optimizer_.accumulate();
     loss += losses.language.to(torch::kFloat32) * share;
+    note_routers(losses.routes, outcome);
   }
-  StepOutcome outcome;
   outcome.learning_rate =
       learning_rate_at(config.schedule, config.optimizer.learning_rate, step_, plan_.steps);
   outcome.loss = loss;
@@ -102,7 +117,12 @@ StepValues Trainer::read(const StepOutcome& outcome) const {
                                     update.skipped, update.skipped_in_row})
                           .to(torch::kCPU, torch::kFloat64);
   const double* value = host.data_ptr<double>();
-  const StepValues values{value[0], value[1], value[2], value[3] != 0};
+  StepValues values{value[0], value[1], value[2], value[3] != 0, ""};
+  if (values.skipped && outcome.finite.defined()) {
+    const Tensor finite = outcome.finite.cpu();
+    for (size_t i = outcome.routers.size(); i-- > 0;)
+      if (!finite[static_cast<int64_t>(i)].item<bool>()) values.bad_router = outcome.routers[i];
+  }
   const double in_row = value[4];
   const GuardConfig& guard = model_->config().guard;
   check(in_row < static_cast<double>(guard.max_skipped), "training stopped at step ", outcome.step,
@@ -111,6 +131,9 @@ StepValues Trainer::read(const StepOutcome& outcome) const {
         "guard.spike_factor = ",
         guard.spike_factor, " times its average (last loss ", values.loss, ", gradient norm ",
         values.grad_norm,
+        values.bad_router.empty()
+            ? ""
+            : concat(", and the router of ", values.bad_router, " gave scores that are no numbers"),
         "); the weights are those before them. Lower optimizer.learning_rate, or look at the data");
   return values;
 }

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "pointwork/data/loader.h"
 #include "pointwork/train/evaluate.h"
@@ -19,12 +20,16 @@ struct StepOutcome {
   double tokens = 0, flops = 0;  // of the run so far
   Tensor loss;                   // float32 []  of the language model, mean over targets
   UpdateResult update;
+  std::vector<std::string> routers;  // of each Route, in order
+  Tensor finite;                     // bool [routes]  whether its scores were numbers
 };
 
 // The rest of it, on the host.
 struct StepValues {
   double loss = 0, grad_norm = 0, predictor_grad_norm = 0;
   bool skipped = false;
+  std::string
+      bad_router;  // of a step that was skipped: the first router whose scores were no numbers
 };
 
 // Everything a bit-exact resume needs besides the weights.
