@@ -10,7 +10,6 @@ namespace pointwork {
 namespace {
 
 constexpr const char* kUnknownMark = "₋";
-constexpr const char* kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 std::string mark(double share) {
   if (!std::isfinite(share)) return kUnknownMark;
@@ -22,22 +21,6 @@ int colour_of(double share) {
   if (!std::isfinite(share)) return -1;
   const double last = static_cast<double>(kShareRamp.size() - 1);
   return kShareRamp[static_cast<size_t>(std::lround(last * std::clamp(share, 0.0, 1.0)))];
-}
-
-// What stands for a character on the screen. Control characters, C1 ones included, could steer the
-// terminal.
-std::string shown(std::string_view character) {
-  if (character.size() == 1) {
-    const auto byte = static_cast<unsigned char>(character[0]);
-    if (byte == '\n' || byte == '\t') return std::string(character);
-    if (byte < 0x20) return {'\xE2', '\x90', static_cast<char>(0x80 + byte)};  // U+2400 + byte
-    if (byte == 0x7F) return "␡";
-  }
-  if (character.size() == 2 && character[0] == '\xC2' &&
-      static_cast<unsigned char>(character[1]) < 0xA0) {
-    return kReplacement;
-  }
-  return std::string(character);
 }
 
 struct Character {
@@ -54,9 +37,9 @@ std::vector<Character> characters_of(const std::vector<TokenShare>& tokens) {
   }
   std::vector<Character> all;
   for (size_t at = 0; at < bytes.size();) {
-    const size_t length = character_length(bytes, at), step = std::max<size_t>(1, length);
+    const size_t step = std::max<size_t>(1, character_length(bytes, at));
     const std::string_view character = std::string_view(bytes).substr(at, step);
-    all.push_back({length ? shown(character) : kReplacement, owner[at], owner[at + step - 1]});
+    all.push_back({safe_character(character), owner[at], owner[at + step - 1]});
     at += step;
   }
   return all;

@@ -123,6 +123,22 @@ std::string fit(std::string_view text, int columns) {
   }
 }
 
+std::string safe_character(std::string_view character) {
+  constexpr const char* kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+  if (character_length(character, 0) == 0) return kReplacement;
+  if (character.size() == 1) {
+    const auto byte = static_cast<unsigned char>(character[0]);
+    if (byte == '\n' || byte == '\t') return std::string(character);
+    if (byte < 0x20) return {'\xE2', '\x90', static_cast<char>(0x80 + byte)};  // U+2400 + byte
+    if (byte == 0x7F) return "␡";
+  }
+  if (character.size() == 2 && character[0] == '\xC2' &&
+      static_cast<unsigned char>(character[1]) < 0xA0) {
+    return kReplacement;
+  }
+  return std::string(character);
+}
+
 std::string one_line(std::string_view text) {
   std::string line(text);
   for (char& c : line) {

@@ -31,6 +31,10 @@ int display_width(std::string_view text);
 // `text` cut to at most `columns`, never inside a character; the last column is then "…".
 std::string fit(std::string_view text, int columns);
 
+// What stands on the screen for one character, or for a byte that begins none: signs instead of
+// control characters, C1 ones included, which could steer the terminal; "\n" and "\t" stay.
+std::string safe_character(std::string_view character);
+
 // One line safe to show: control characters become spaces.
 std::string one_line(std::string_view text);
 
