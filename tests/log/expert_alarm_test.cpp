@@ -54,5 +54,17 @@ TEST(ExpertAlarm, IsToldAgainOnlyWhenItChanged) {
   EXPECT_EQ(news(0, 7), 1u);  // … and dead anew
 }
 
+TEST(ExpertAlarm, ExpertsThatDieByTurnsAreToldOnce) {
+  AlarmMemory memory;
+  const auto news = [&](std::vector<double> load) {
+    return memory.news(expert_alarms({{"a", std::move(load), 4}})).size();
+  };
+  EXPECT_EQ(news({0, 1, 1, 1}), 1u);
+  EXPECT_EQ(news({1, 0, 1, 1}), 1u);
+  EXPECT_EQ(news({0, 1, 1, 1}), 0u);
+  EXPECT_EQ(news({0, 0, 1, 1}), 0u);
+  EXPECT_EQ(news({0, 0, 0, 4}), 1u);
+}
+
 }  // namespace
 }  // namespace pointwork

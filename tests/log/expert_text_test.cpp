@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "pointwork/base/check.h"
 #include "pointwork/log/terminal.h"
 
 namespace pointwork {
@@ -45,7 +46,7 @@ TEST(ExpertText, NarrowTerminalsGetFurtherTables) {
   std::vector<std::string> layers;
   TokenExperts token{"token", {}}, wide{"a token that is far too long", {}};
   for (int l = 0; l < 12; ++l) {
-    layers.push_back("layers." + std::to_string(l) + ".experts");
+    layers.push_back(concat("layers.", l, ".experts"));
     token.choice.push_back({l, 64 + l});
     wide.choice.push_back({l});
   }

@@ -18,12 +18,6 @@ std::string list_of(const std::vector<int64_t>& experts) {
   return experts.size() > kMostNamed ? text + ", …" : text;
 }
 
-// Of overruns, 0 where there is none.
-bool alike(double before, double now) {
-  if (before == 0 || now == 0) return before == now;
-  return now < 2 * before && before < 2 * now;
-}
-
 std::string times(double load) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f x", load);
@@ -70,12 +64,18 @@ std::vector<std::string> AlarmMemory::news(const std::vector<ExpertAlarm>& alarm
   std::vector<std::string> texts;
   std::map<std::string, ExpertAlarm> now;
   for (const ExpertAlarm& alarm : alarms) {
-    const auto before = told_.find(alarm.layer);
-    const bool known = before != told_.end() && before->second.dead == alarm.dead &&
-                       alike(before->second.overrun, alarm.overrun);
-    if (!known) texts.push_back(alarm.text);
-    // Measured from what was told, so that a slow climb is not missed.
-    now.emplace(alarm.layer, known ? before->second : alarm);
+    ExpertAlarm told = told_[alarm.layer];
+    const size_t before = told.dead.size();
+    for (const int64_t expert : alarm.dead) {
+      if (std::find(told.dead.begin(), told.dead.end(), expert) == told.dead.end())
+        told.dead.push_back(expert);
+    }
+    // Early in training experts die and wake by turns; the same ones again are no news.
+    if (told.dead.size() > before || (alarm.overrun > 0 && alarm.overrun >= 2 * told.overrun)) {
+      texts.push_back(alarm.text);
+      told.overrun = std::max(told.overrun, alarm.overrun);
+    }
+    now[alarm.layer] = told;
   }
   told_ = std::move(now);
   return texts;

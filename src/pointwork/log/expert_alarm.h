@@ -29,8 +29,8 @@ std::vector<int64_t> dead_experts(const ExpertLoads& loads);
 // load.
 std::vector<ExpertAlarm> expert_alarms(const std::vector<ExpertLoads>& layers);
 
-// Tells an alarm once, and again when other experts are dead or when the load of the busiest comes
-// to twice what it was, or half.
+// Tells an alarm once, and again when experts die that were not told of or when the busiest has
+// twice the load that was told. A layer that is well is forgotten.
 class AlarmMemory {
  public:
   // The texts of `alarms`, all that are in force, that were not told yet.
