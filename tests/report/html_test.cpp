@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "pointwork/report/run_folder.h"
 #include "pointwork/report/token_text.h"
 
 namespace pointwork {
@@ -32,6 +35,13 @@ TEST(TokenText, MarksThePromptAndColoursByShare) {
   EXPECT_EQ(token_spans({"In", "\n", "<x>"}, {0.5, 0, 1 / 3.0}, 1),
             "<span class=given style=--s:0.5>In</span><span><i>↵</i>\n</span>"
             "<span style=--s:0.33>&lt;x&gt;</span>");
+}
+
+TEST(TokenText, SharesThatAreAllTheSameTellNothing) {
+  for (const double share : telling_shares({1, kUnknown, 1})) EXPECT_TRUE(std::isnan(share));
+  const std::vector<double> mixed = {1, 0.5, 1};
+  EXPECT_EQ(telling_shares(mixed), mixed);
+  EXPECT_EQ(telling_shares({0, 0}), (std::vector<double>{0, 0}));
 }
 
 }  // namespace

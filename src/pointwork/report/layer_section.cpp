@@ -46,7 +46,16 @@ void add_layer(std::string& out, const LayerMetrics& layer) {
   append(out, "<td class=remark>", remark(layer), "</td></tr>\n");
 }
 
+// Those where a decision follows another choice in training; of token choice there is a section of
+// its own.
+std::vector<LayerMetrics> decided_layers(const StepMetrics& evaluation) {
+  std::vector<LayerMetrics> layers = evaluation.layers;
+  std::erase_if(layers, [](const LayerMetrics& layer) { return layer.experts.has_value(); });
+  return layers;
+}
+
 std::string table(const Runs& runs, size_t index, const StepMetrics& evaluation) {
+  const std::vector<LayerMetrics> layers = decided_layers(evaluation);
   std::string out;
   append(out, "<h3>", run_name(runs, index), "</h3>\n<p class=note>At step ",
          integer_text(evaluation.step), "; all blocks together: accuracy ",
@@ -58,12 +67,12 @@ std::string table(const Runs& runs, size_t index, const StepMetrics& evaluation)
       "<th scope=col>accuracy</th><th scope=col>precision</th><th scope=col>recall</th>"
       "<td></td></tr></thead>\n<tbody>\n";
   double capacity = 0;
-  for (const LayerMetrics& layer : evaluation.layers) {
+  for (const LayerMetrics& layer : layers) {
     add_layer(out, layer);
     if (std::isfinite(layer.capacity)) capacity += layer.capacity;
   }
   out += "</tbody></table></div>\n";
-  capacity /= static_cast<double>(evaluation.layers.size());
+  capacity /= static_cast<double>(layers.size());
   append(out,
          "<p class=note>Capacity is the share of tokens that training selects; share taken is what "
          "the causal decision lets in. Accuracy, precision and recall compare the decision with "
@@ -81,8 +90,11 @@ std::string layer_section(const Runs& runs) {
   std::string body;
   for (size_t i = 0; i < runs.size(); ++i) {
     const StepMetrics* evaluation = runs[i].last_evaluation();
-    if (evaluation && !evaluation->layers.empty()) {
+    if (evaluation && !decided_layers(*evaluation).empty()) {
       body += table(runs, i, *evaluation);
+    } else if (evaluation && !evaluation->layers.empty()) {
+      append(body, "<p class=note>In ", escape_html(runs[i].name),
+             " each token chooses among experts, in training as afterwards: see Experts.</p>\n");
     } else if (!evaluation) {
       append(body, "<p class=note>", escape_html(runs[i].name), " has no evaluation yet.</p>\n");
     }

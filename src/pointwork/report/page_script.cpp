@@ -76,6 +76,23 @@ const char* const kPageScript = R"js(
     area.addEventListener('pointerdown', move);
   }
 
+  for (const part of document.querySelectorAll('.loadmap')) {
+    const { rows, columns, load, at } = JSON.parse(part.querySelector('script').textContent);
+    const [left, top, width, height] = at;
+    const svg = part.querySelector('svg'), area = svg.querySelector('.catch');
+    const move = event => {
+      const box = svg.getBoundingClientRect(), s = box.width / svg.viewBox.baseVal.width;
+      const c = Math.floor(((event.clientX - box.left) / s - left) / width);
+      const r = Math.floor(((event.clientY - box.top) / s - top) / height);
+      const value = load[r] && load[r][c];
+      if (typeof value !== 'number') return hide();
+      show(event, [bold(rows[r]), `, ${columns[c]}\n${value}\u00a0× the fair share`]);
+    };
+    area.addEventListener('pointermove', move);
+    area.addEventListener('pointerdown', move);
+    area.addEventListener('pointerleave', hide);
+  }
+
   const visible = token => token.replace(/\n/g, '↵').replace(/\t/g, '⇥').replace(/ /g, '␣');
   for (const part of document.querySelectorAll('.routing')) {
     const { tokens, layers } = JSON.parse(part.querySelector('.passagedata').textContent);
@@ -102,7 +119,8 @@ const char* const kPageScript = R"js(
       cursor.setAttribute('visibility', 'visible');
     };
     const line = (layer, t) => {
-      const says = layer.entered[t] ? 'entered' : 'passed by';
+      const chose = layer.chose && layer.chose[t] ? 'chose ' + layer.chose[t] + ', ' : '';
+      const says = chose + (layer.entered[t] ? 'entered' : 'passed by');
       return `${layer.name}  ${says}, weight ${number(layer.weight[t], 3)}, decision ${number(layer.decision[t], 3)}`;
     };
     const move = event => {

@@ -90,6 +90,23 @@ svg .label { font-size: 12.5px; font-weight: 650; fill: var(--c); paint-order: s
 .scale i { font-style: normal; color: var(--ink); padding: 0 9px; border: 1px solid var(--rule); border-left-width: 0; margin-right: 0; }
 .scale i:first-child { border-left-width: 1px; } .scale i:last-child { margin-right: 6px; }
 
+.alarm { color: var(--warn); }
+h4 { margin: 16px 0 2px; font-size: 14px; font-weight: 600; }
+.loadmap svg { display: block; max-width: none; margin-top: 8px; }
+.loadmap .above, .loadscale .above { fill: rgb(var(--heat)); }
+.loadmap .below, .loadscale .below { fill: var(--minus); }
+.loadmap .fair, .loadscale .fair { fill: var(--ground); }
+.loadmap .axis { stroke: var(--soft); stroke-width: 1.5; }
+.loadmap .grid { stroke: var(--rule); stroke-width: 1; }
+.loadmap .line { stroke: var(--ink); stroke-width: 1.3; }
+.loadmap text.n { fill: var(--ink); }
+.trends { display: grid; grid-template-columns: repeat(auto-fill, minmax(328px, 1fr)); gap: 14px 22px; overflow-x: auto; }
+.trends figure { margin: 6px 0 0; }
+.trends svg { margin-top: 0; }
+.trends figcaption { margin: 0; color: var(--ink); }
+.affinity td { padding-right: 16px; }
+.affinity td > span { display: inline-block; margin-right: 12px; white-space: nowrap; }
+
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 4px 40px; }
 .bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: 6px 12px; align-items: center; margin: 10px 0 14px; max-width: 620px; font-variant-numeric: tabular-nums; }
 .barname { color: var(--soft); font-size: 13.5px; }
@@ -124,7 +141,7 @@ summary { cursor: pointer; }
   .wide, .scroll, pre { overflow: visible; }
   pre { white-space: pre-wrap; }
   h2, h3 { break-after: avoid; }
-  .chart, .heatrow, .sample, .bars, tr { break-inside: avoid; }
+  .chart, .heatrow, .sample, .bars, .loadmap, tr { break-inside: avoid; }
 }
 )css";
 

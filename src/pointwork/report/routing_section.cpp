@@ -20,6 +20,22 @@ Json rounded(double value) {
   return std::round(value * unit) / unit;
 }
 
+// Of each token "3", "3, no-op".
+Json chosen_texts(const PassageLayer& layer, size_t tokens) {
+  Json all = Json::array();
+  for (size_t t = 0; t < tokens; ++t) {
+    std::string text;
+    for (size_t k = 0; k < layer.top_k; ++k) {
+      const double choice = layer.choice[t * layer.top_k + k];
+      if (!(choice >= 0)) continue;
+      const bool expert = choice < static_cast<double>(layer.num_experts);
+      append(text, text.empty() ? "" : ", ", expert ? integer_text(choice) : "no-op");
+    }
+    all.push_back(text);
+  }
+  return all;
+}
+
 Json passage_data(const Passage& passage) {
   Json layers = Json::array();
   for (const PassageLayer& layer : passage.layers) {
@@ -31,6 +47,7 @@ Json passage_data(const Passage& passage) {
     }
     layers.push_back(
         {{"name", layer.name}, {"entered", entered}, {"weight", weight}, {"decision", decision}});
+    if (layer.top_k > 0) layers.back()["chose"] = chosen_texts(layer, passage.tokens.size());
   }
   return {{"tokens", passage.tokens}, {"layers", layers}};
 }
@@ -112,26 +129,28 @@ std::string summary_text(const Passage& passage, const std::vector<double>& shar
 
 std::string show_passage(const Runs& runs, size_t index) {
   const Passage& passage = *runs[index].passage;
-  const std::vector<double> shares = shares_of(passage);
+  const std::vector<double> taken = shares_of(passage);
+  const std::vector<double> shares = telling_shares(taken);
+  const bool coloured = std::any_of(shares.begin(), shares.end(), [](double s) { return s >= 0; });
   std::string out;
   append(out, "<div class=routing data-run=", index, ">\n<h3>", run_name(runs, index), "</h3>\n",
-         "<p class=note>", summary_text(passage, shares), "</p>\n");
+         "<p class=note>", summary_text(passage, taken), "</p>\n");
   append(out, "<div class=heatrow>", layer_names(passage), heat_map(passage), "</div>\n");
   out +=
       "<p class=key><span><i class='box strong'></i>entered, router weight large in its "
       "layer</span><span><i class='box weak'></i>entered, small</span><span><i class='box "
       "minus'></i>entered, weight negative</span><span><i class='box ground'></i>passed "
       "by</span></p>\n";
-  append(out, "<p class=passage>", token_spans(passage.tokens, shares, 0), "</p>\n", share_key(),
-         "<script type='application/json' class=passagedata>", script_json(passage_data(passage)),
-         "</script>\n</div>\n");
+  append(out, "<p class=passage>", token_spans(passage.tokens, shares, 0), "</p>\n",
+         coloured ? share_key() : "", "<script type='application/json' class=passagedata>",
+         script_json(passage_data(passage)), "</script>\n</div>\n");
   return out;
 }
 
 }  // namespace
 
 std::string routing_section(const Runs& runs) {
-  std::string out = "<section id=routing>\n<h2>Routing</h2>\n";
+  std::string out = "<section id=routing>\n<h2>Routing</h2>\n" + expert_alarms_text(runs);
   for (size_t i = 0; i < runs.size(); ++i) {
     const auto& passage = runs[i].passage;
     const std::string name = escape_html(runs[i].name);

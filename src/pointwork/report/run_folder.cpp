@@ -1,5 +1,6 @@
 #include "pointwork/report/run_folder.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "pointwork/base/check.h"
@@ -36,6 +37,28 @@ RunFacts read_facts(const JsonFields& f) {
   return facts;
 }
 
+// A count that must lie in [1, most].
+size_t read_count(const JsonFields& f, const char* key, size_t most) {
+  const double count = f.number(key);
+  check(count >= 1 && count <= static_cast<double>(most), f.where(), ": ", key, " must be 1 to ",
+        most, " but is ", count);
+  return static_cast<size_t>(count);
+}
+
+std::optional<ExpertMetrics> read_experts(const JsonFields& layer) {
+  const JsonFields f = layer.object("experts");
+  ExpertMetrics e;
+  e.load = f.numbers("load");
+  if (e.load.empty()) return std::nullopt;
+  e.num_experts = read_count(f, "num_experts", e.load.size());
+  e.load_entropy = f.number("load_entropy");
+  e.entropy = f.number("entropy");
+  e.confidence = f.number("confidence");
+  e.dropped_share = f.number("dropped_share");
+  e.noop_share = f.number("noop_share");
+  return e;
+}
+
 LayerMetrics read_layer(const JsonFields& f) {
   return {.name = f.text("layer"),
           .capacity = f.number("capacity"),
@@ -44,7 +67,8 @@ LayerMetrics read_layer(const JsonFields& f) {
           .router_std = f.number("router_std"),
           .agreement = f.number("agreement"),
           .precision = f.number("precision"),
-          .recall = f.number("recall")};
+          .recall = f.number("recall"),
+          .experts = read_experts(f)};
 }
 
 StepMetrics read_step(const JsonFields& f) {
@@ -67,6 +91,7 @@ StepMetrics read_step(const JsonFields& f) {
   m.precision = f.number("precision");
   m.recall = f.number("recall");
   for (const JsonFields& layer : f.objects("layers")) m.layers.push_back(read_layer(layer));
+  m.alarms = f.texts("alarms");
   return m;
 }
 
@@ -102,7 +127,8 @@ Passage read_passage(const JsonFields& f) {
                        .capacity = l.number("capacity"),
                        .entered = {},
                        .weight = l.numbers("weight"),
-                       .decision = l.numbers("decision")};
+                       .decision = l.numbers("decision"),
+                       .choice = l.numbers("choice")};
     for (const double entered : l.numbers("entered")) layer.entered.push_back(entered > 0.5);
     const size_t count = passage.tokens.size();
     layer.weight.resize(layer.weight.empty() ? count : layer.weight.size(), kUnknown);
@@ -111,9 +137,35 @@ Passage read_passage(const JsonFields& f) {
               layer.decision.size() == count,
           l.where(), ": entered, weight and decision must have one entry for each of the ", count,
           " tokens");
+    if (!layer.choice.empty()) {
+      layer.num_experts = read_count(l, "num_experts", 1 << 16);
+      layer.top_k = read_count(l, "top_k", 1 << 16);
+      check(layer.choice.size() == count * layer.top_k, l.where(),
+            ": choice must have top_k = ", layer.top_k, " entries for each of the ", count,
+            " tokens");
+    }
     passage.layers.push_back(std::move(layer));
   }
   return passage;
+}
+
+Affinity read_affinity(const JsonFields& f) {
+  Affinity affinity{.tokens = f.number("tokens"), .least = f.number("least"), .layers = {}};
+  for (const JsonFields& l : f.objects("layers")) {
+    LayerAffinity layer{.name = l.text("name"), .choices = {}};
+    for (const JsonFields& c : l.objects("choices")) {
+      ExpertTokens one{.share = c.number("share"),
+                       .tokens = c.texts("tokens"),
+                       .lift = c.numbers("lift"),
+                       .seen = c.numbers("seen")};
+      check(one.lift.size() == one.tokens.size() && one.seen.size() == one.tokens.size(), c.where(),
+            ": lift and seen must have one entry for each of the ", one.tokens.size(), " tokens");
+      layer.choices.push_back(std::move(one));
+    }
+    layer.num_experts = read_count(l, "num_experts", layer.choices.size());
+    affinity.layers.push_back(std::move(layer));
+  }
+  return affinity;
 }
 
 SampleText read_sample(const JsonFields& f) {
@@ -163,6 +215,14 @@ bool RunFolder::routed() const {
   return facts && facts->flops.train < facts->dense_flops.train;
 }
 
+bool RunFolder::has_experts() const {
+  if (!affinity.layers.empty()) return true;
+  const StepMetrics* evaluation = last_evaluation();
+  return evaluation &&
+         std::any_of(evaluation->layers.begin(), evaluation->layers.end(),
+                     [](const LayerMetrics& layer) { return layer.experts.has_value(); });
+}
+
 RunFolder read_run_folder(const fs::path& path) {
   check(fs::is_directory(path), path.string(), ": no such run folder");
   check(fs::exists(path / "run.json") || fs::exists(path / "metrics.jsonl"), path.string(),
@@ -181,6 +241,7 @@ RunFolder read_run_folder(const fs::path& path) {
   if (const fs::path file = path / "routing.json"; fs::exists(file)) {
     const JsonFile json(file);
     run.passage = read_passage(json.fields());
+    run.affinity = read_affinity(json.fields().object("affinity"));
   }
   if (const fs::path file = path / "samples.json"; fs::exists(file)) {
     const JsonFile json(file);

@@ -15,11 +15,21 @@ namespace pointwork {
 
 inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
+// Of a layer of token choice.
+struct ExpertMetrics {
+  std::vector<double> load;  // experts, then no-ops: choices before drops, as a ratio to the fair
+                             // share of experts
+  size_t num_experts = 0;
+  double load_entropy = kUnknown, entropy = kUnknown, confidence = kUnknown;
+  double dropped_share = kUnknown, noop_share = kUnknown;
+};
+
 struct LayerMetrics {
   std::string name;
   double capacity = kUnknown, routed_share = kUnknown;
   double router_mean = kUnknown, router_std = kUnknown;
   double agreement = kUnknown, precision = kUnknown, recall = kUnknown;
+  std::optional<ExpertMetrics> experts;
 };
 
 // A line of metrics.jsonl.
@@ -31,6 +41,7 @@ struct StepMetrics {
   double validation_loss = kUnknown, validation_loss_training = kUnknown, bits_per_byte = kUnknown;
   double routed_share = kUnknown, agreement = kUnknown, precision = kUnknown, recall = kUnknown;
   std::vector<LayerMetrics> layers;  // empty but at evaluations of a routed model
+  std::vector<std::string> alarms;   // of experts' loads
 };
 
 struct PhaseCosts {
@@ -53,6 +64,9 @@ struct PassageLayer {
   std::vector<bool> entered;     // per token
   std::vector<double> weight;    // router weight
   std::vector<double> decision;  // score of the causal decision
+  // Of token choice, else 0 and empty: choices a token, from num_experts on no-ops, below 0 none.
+  size_t num_experts = 0, top_k = 0;
+  std::vector<double> choice;  // top_k per token
 };
 
 struct Passage {
@@ -60,6 +74,26 @@ struct Passage {
   std::string routing;
   std::vector<std::string> tokens;
   std::vector<PassageLayer> layers;
+};
+
+// Tokens that an expert, or a no-op, is chosen by more often than others.
+struct ExpertTokens {
+  double share = kUnknown;  // of all choices
+  std::vector<std::string> tokens;
+  std::vector<double> lift;  // P(expert | token) / P(expert), per token
+  std::vector<double> seen;  // times in the text
+};
+
+struct LayerAffinity {
+  std::string name;
+  size_t num_experts = 0;
+  std::vector<ExpertTokens> choices;  // experts, then no-ops
+};
+
+struct Affinity {
+  double tokens = kUnknown;  // of the text it was counted on
+  double least = kUnknown;   // times a token must stand in it
+  std::vector<LayerAffinity> layers;
 };
 
 struct SampleText {
@@ -82,6 +116,7 @@ struct RunFolder {
   std::optional<RunFacts> facts;
   std::vector<StepMetrics> metrics;  // steps ascend
   std::optional<Passage> passage;
+  Affinity affinity;
   double samples_step = kUnknown;
   std::vector<SampleText> samples;
   std::vector<BenchResult> bench;
@@ -89,7 +124,8 @@ struct RunFolder {
 
   // The newest line that holds an evaluation; null where there is none.
   const StepMetrics* last_evaluation() const;
-  bool routed() const;  // has routed blocks, as far as its files tell
+  bool routed() const;       // has routed blocks, as far as its files tell
+  bool has_experts() const;  // has layers of token choice
 };
 
 // Error naming file and field unless every file that is there reads well. The last line of

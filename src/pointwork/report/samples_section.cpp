@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "pointwork/report/html.h"
@@ -26,12 +27,18 @@ bool spelt_whole(const SampleText& sample) {
   return !sample.tokens.empty();
 }
 
+bool coloured(const SampleText& sample) {
+  const std::vector<double> shares = telling_shares(sample.share);
+  return spelt_whole(sample) &&
+         std::any_of(shares.begin(), shares.end(), [](double s) { return std::isfinite(s); });
+}
+
 std::string one(const SampleText& sample) {
   std::string out = "<figure class=sample><blockquote>";
   if (spelt_whole(sample)) {
     const size_t prompt = prompt_tokens(sample);
     if (prompt == 0) append(out, "<span class=given>", escape_html(sample.prompt), "</span>");
-    out += token_spans(sample.tokens, sample.share, prompt);
+    out += token_spans(sample.tokens, telling_shares(sample.share), prompt);
   } else {
     append(out, "<span class=given>", escape_html(sample.prompt), "</span>",
            escape_html(sample.text));
@@ -57,9 +64,11 @@ std::string samples_section(const Runs& runs) {
       append(missing, "<p class=note>", escape_html(runs[i].name), " has no samples yet.</p>\n");
       continue;
     }
-    shown = shown || runs[i].routed();
     append(out, "<div><h3>", run_name(runs, i), "</h3>\n");
-    for (const SampleText& sample : runs[i].samples) out += one(sample);
+    for (const SampleText& sample : runs[i].samples) {
+      out += one(sample);
+      shown = shown || coloured(sample);
+    }
     out += "</div>\n";
   }
   return out + "</div>\n" + (shown ? share_key() : "") + missing + "</section>\n";

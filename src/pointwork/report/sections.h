@@ -15,6 +15,7 @@ std::string overview_section(const Runs& runs);
 std::string loss_section(const Runs& runs);
 std::string routing_section(const Runs& runs);
 std::string layer_section(const Runs& runs);
+std::string expert_section(const Runs& runs);  // "" where no run has token choice
 std::string speed_section(const Runs& runs);
 std::string samples_section(const Runs& runs);
 std::string next_section(const Runs& runs);
@@ -26,6 +27,9 @@ std::string equal_budget_text(const Runs& runs);
 
 // One sentence a benchmark that was measured against another configuration; "" without any.
 std::string speed_text(const Runs& runs);
+
+// What the last evaluations warned of; "" where it was nothing.
+std::string expert_alarms_text(const Runs& runs);
 
 // The run that others are measured against: the first without routed blocks, else the first.
 size_t reference_run(const Runs& runs);

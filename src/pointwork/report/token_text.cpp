@@ -1,5 +1,6 @@
 #include "pointwork/report/token_text.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "pointwork/report/html.h"
@@ -23,6 +24,13 @@ std::string token_spans(const std::vector<std::string>& tokens, const std::vecto
     out += "</span>";
   }
   return out;
+}
+
+std::vector<double> telling_shares(std::vector<double> shares) {
+  const bool all = std::all_of(shares.begin(), shares.end(),
+                               [](double share) { return !std::isfinite(share) || share == 1; });
+  if (all) shares.assign(shares.size(), NAN);
+  return shares;
 }
 
 std::string share_key() {

@@ -11,6 +11,9 @@ namespace pointwork {
 std::string token_spans(const std::vector<std::string>& tokens, const std::vector<double>& shares,
                         size_t prompt);
 
+// `shares`, or NaN for all where every known one is 1: colour would say nothing.
+std::vector<double> telling_shares(std::vector<double> shares);
+
 std::string share_key();
 
 }  // namespace pointwork
