@@ -155,6 +155,8 @@ class Run {
     // Without a route both are the same forward pass.
     record.inference =
         record.training->layers.empty() ? record.training : trainer_.evaluate(Routing::inference);
+    record.alarms = expert_alarms(expert_loads(record.training->layers));
+    for (const std::string& text : alarms_.news(record.alarms)) say(text);
   }
 
   bool can_evaluate() {
@@ -198,6 +200,7 @@ class Run {
   MetricsFile metrics_;
   EventFile events_;
   ModelFlops flops_;
+  AlarmMemory alarms_;
   std::deque<StepOutcome> pending_;  // launched, not yet told
   Clock::time_point mark_;           // since when the next step counts
   double seconds_ = 0, pace_ = 0, last_flops_ = 0;

@@ -44,8 +44,31 @@ Json to_json(const StepRecord& r) {
                               {"agreement", number(layer.accuracy)},
                               {"precision", number(layer.precision)},
                               {"recall", number(layer.recall)}});
+    if (layer.experts) json["layers"].back()["experts"] = experts_json(*layer.experts);
   }
+  if (expert_loads(r.training->layers).empty()) return json;
+  json["alarms"] = Json::array();
+  for (const ExpertAlarm& alarm : r.alarms) json["alarms"].push_back(alarm.text);
   return json;
+}
+
+Json experts_json(const ExpertStats& stats) {
+  Json load = Json::array();
+  for (const double ratio : stats.load) load.push_back(number(ratio));
+  return {
+      {"num_experts", stats.num_experts},           {"load", load},
+      {"max_load", number(stats.max_load)},         {"dead", stats.dead},
+      {"load_entropy", number(stats.load_entropy)}, {"entropy", number(stats.entropy)},
+      {"confidence", number(stats.confidence)},     {"dropped_share", number(stats.dropped_share)},
+      {"noop_share", number(stats.noop_share)},     {"z", number(stats.z)}};
+}
+
+std::vector<ExpertLoads> expert_loads(const std::vector<RouteStats>& layers) {
+  std::vector<ExpertLoads> all;
+  for (const RouteStats& layer : layers) {
+    if (layer.experts) all.push_back({layer.name, layer.experts->load, layer.experts->num_experts});
+  }
+  return all;
 }
 
 }  // namespace pointwork

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "pointwork/log/expert_alarm.h"
 #include "pointwork/train/evaluate.h"
 
 namespace pointwork {
@@ -19,9 +20,16 @@ struct StepRecord {
   int64_t peak_memory_bytes = 0;
   double eta_seconds = 0;
   std::optional<Evaluation> inference,
-      training;  // at evaluations; a dense model has one and the same
+      training;                     // at evaluations; a dense model has one and the same
+  std::vector<ExpertAlarm> alarms;  // of that evaluation
 };
 
 nlohmann::ordered_json to_json(const StepRecord& record);
+
+// What is told of a layer of token choice, here and by `eval`.
+nlohmann::ordered_json experts_json(const ExpertStats& stats);
+
+// Of the layers of token choice.
+std::vector<ExpertLoads> expert_loads(const std::vector<RouteStats>& layers);
 
 }  // namespace pointwork
