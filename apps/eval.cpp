@@ -1,11 +1,12 @@
 // eval: loss on a data set under either routing.
 
+#include <algorithm>
 #include <cstdio>
 
 #include "apps/common.h"
 #include "pointwork/base/check.h"
 #include "pointwork/log/progress.h"
-#include "pointwork/train/evaluate.h"
+#include "pointwork/train/step_record.h"
 
 namespace pointwork::app {
 namespace {
@@ -54,8 +55,37 @@ Json layers_json(const std::vector<RouteStats>& training, const std::vector<Rout
                    {"agreement", layer.accuracy},
                    {"precision", layer.precision},
                    {"recall", layer.recall}});
+    if (layer.experts) all.back()["experts"] = experts_json(*layer.experts);
   }
   return all;
+}
+
+// Of decisions that follow another choice in training; a token's own choice is its decision.
+void print_decisions(const Evaluation& training) {
+  std::printf(
+      "causal decision against top-k: agreement %.2f %%   precision %.2f %%   recall %.2f %%\n\n",
+      100 * training.decision.accuracy, 100 * training.decision.precision,
+      100 * training.decision.recall);
+  std::printf("%-24s %9s %9s %12s %10s %10s %8s\n", "layer", "selected", "mean r", "spread of r",
+              "agreement", "precision", "recall");
+  for (const RouteStats& l : training.layers) {
+    if (l.experts) continue;
+    std::printf("%-24s %7.2f %% %9.3f %12.3f %8.2f %% %8.2f %% %6.2f %%\n", l.name.c_str(),
+                100 * l.selected_share, l.router_mean, l.router_std, 100 * l.accuracy,
+                100 * l.precision, 100 * l.recall);
+  }
+}
+
+void print_experts(const std::vector<RouteStats>& layers) {
+  std::printf("\n%-24s %8s %8s %6s %9s %9s %11s %8s\n", "layer", "experts", "busiest", "dead",
+              "dropped", "no-ops", "confidence", "entropy");
+  for (const RouteStats& l : layers) {
+    if (!l.experts) continue;
+    const ExpertStats& e = *l.experts;
+    std::printf("%-24s %8lld %6.2f x %6lld %7.2f %% %7.2f %% %9.2f %% %8.3f\n", l.name.c_str(),
+                static_cast<long long>(e.num_experts), e.max_load, static_cast<long long>(e.dead),
+                100 * e.dropped_share, 100 * e.noop_share, 100 * e.confidence, e.entropy);
+  }
 }
 
 int run(const Options& options, const Common& common) {
@@ -101,17 +131,10 @@ int run(const Options& options, const Common& common) {
   if (training.layers.empty()) return 0;
   std::printf("routed %.2f %%   loss under training routing %.4f (routed %.2f %%)\n",
               100 * result.routed_share, training.loss, 100 * training.routed_share);
-  std::printf(
-      "causal decision against top-k: agreement %.2f %%   precision %.2f %%   recall %.2f %%\n\n",
-      100 * training.decision.accuracy, 100 * training.decision.precision,
-      100 * training.decision.recall);
-  std::printf("%-24s %9s %9s %12s %10s %10s %8s\n", "layer", "selected", "mean r", "spread of r",
-              "agreement", "precision", "recall");
-  for (const RouteStats& l : training.layers) {
-    std::printf("%-24s %7.2f %% %9.3f %12.3f %8.2f %% %8.2f %% %6.2f %%\n", l.name.c_str(),
-                100 * l.selected_share, l.router_mean, l.router_std, 100 * l.accuracy,
-                100 * l.precision, 100 * l.recall);
-  }
+  const auto experts = std::count_if(training.layers.begin(), training.layers.end(),
+                                     [](const RouteStats& l) { return l.experts.has_value(); });
+  if (experts < static_cast<int64_t>(training.layers.size())) print_decisions(training);
+  if (experts > 0) print_experts(training.layers);
   return 0;
 }
 

@@ -7,8 +7,10 @@
 #include "apps/continuation.h"
 #include "pointwork/base/check.h"
 #include "pointwork/files/file.h"
+#include "pointwork/log/expert_text.h"
 #include "pointwork/log/routing_text.h"
 #include "pointwork/log/terminal.h"
+#include "pointwork/route/passes.h"
 
 namespace pointwork::app {
 namespace {
@@ -37,15 +39,30 @@ std::vector<std::string> read_prompts(const Options& options) {
   return prompts;
 }
 
-Json to_json(const Continuation& c) {
-  return {{"prompt", c.prompt},
-          {"text", c.text},
-          {"tokens", c.generation.tokens},
-          {"finish_reason", c.finish_reason},
-          {"routed_share", c.generation.routed_share}};
+// Of token choice, each layer's choices of every token that was run.
+std::vector<LayerTrace> expert_traces(const Continuation& c) {
+  std::vector<LayerTrace> layers = join_passes(c.generation.passes);
+  std::erase_if(layers, [](const LayerTrace& layer) { return layer.experts == 0; });
+  return layers;
 }
 
-void print_routing(const Continuation& c, const Tokenizer& tokenizer) {
+Json to_json(const Continuation& c) {
+  Json json = {{"prompt", c.prompt},
+               {"text", c.text},
+               {"tokens", c.generation.tokens},
+               {"finish_reason", c.finish_reason},
+               {"routed_share", c.generation.routed_share}};
+  for (const LayerTrace& layer : expert_traces(c)) {
+    Json choice = Json::array();
+    for (auto at = layer.choice.begin(); at != layer.choice.end(); at += layer.top_k)
+      choice.push_back(std::vector<int32_t>(at, at + layer.top_k));
+    json["experts"].push_back(
+        {{"layer", layer.name}, {"num_experts", layer.experts}, {"choice", choice}});
+  }
+  return json;
+}
+
+void print_shares(const Continuation& c, const Tokenizer& tokenizer) {
   std::vector<TokenShare> tokens;
   for (size_t i = 0; i < c.all_tokens.size(); ++i) {
     // The last token was drawn but never run.
@@ -53,6 +70,27 @@ void print_routing(const Continuation& c, const Tokenizer& tokenizer) {
     tokens.push_back({std::string(tokenizer.token_bytes(c.all_tokens[i])), share});
   }
   std::printf("%s\n", routing_text(tokens, use_colour(stdout)).c_str());
+}
+
+void print_experts(const Continuation& c, const Tokenizer& tokenizer) {
+  const std::vector<LayerTrace> layers = expert_traces(c);
+  if (layers.empty()) return;
+  std::vector<std::string> names;
+  for (const LayerTrace& layer : layers) names.push_back(layer.name);
+  std::vector<TokenExperts> tokens;
+  for (size_t t = 0; t < c.all_tokens.size(); ++t) {
+    TokenExperts token{std::string(tokenizer.token_bytes(c.all_tokens[t])), {}};
+    for (const LayerTrace& layer : layers) {
+      std::vector<int> chosen;
+      for (int64_t k = 0; t < layer.reached.size() && layer.reached[t] && k < layer.top_k; ++k) {
+        const int32_t choice = layer.choice[t * static_cast<size_t>(layer.top_k) + k];
+        chosen.push_back(layer.entered[t] && choice < layer.experts ? choice : -1);
+      }
+      token.choice.push_back(std::move(chosen));
+    }
+    tokens.push_back(std::move(token));
+  }
+  std::printf("\n%s\n", expert_text(names, tokens, terminal_width(stdout)).c_str());
 }
 
 int run(Options options, const Common& common) {
@@ -64,6 +102,7 @@ int run(Options options, const Common& common) {
 
   ContinueOptions how{.generate = options.generate, .stop = options.stop};
   how.generate.step = loaded.checkpoint.step;
+  how.generate.trace = common.json || options.show_routing;
   // The prompt too stands there only once nothing about it can be refused any more.
   bool begun = false;
   const auto show = [&](const std::string& text) {
@@ -84,10 +123,12 @@ int run(Options options, const Common& common) {
   if (streams) show("\n");
   for (size_t i = 0; i < all.size() && !streams; ++i) {
     if (all.size() > 1) std::printf("%s[%zu]\n", i ? "\n" : "", i + 1);
-    if (options.show_routing)
-      print_routing(all[i], *loaded.tokenizer);
-    else
+    if (options.show_routing) {
+      print_shares(all[i], *loaded.tokenizer);
+      print_experts(all[i], *loaded.tokenizer);
+    } else {
       std::printf("%s%s\n", all[i].prompt.c_str(), all[i].text.c_str());
+    }
   }
   if (common.quiet) return 0;
   for (const Continuation& one : all) {
@@ -161,7 +202,8 @@ Run add_sample(CLI::App& command, Common& common) {
   add_routing(command, o->routing);
   command.add_flag(
       "--show-routing", o->show_routing,
-      "colour each token by the share of routed blocks it took; without colour, a digit after it");
+      "colour each token by the share of routed blocks it took; without colour, a digit after it; "
+      "with token choice, also a table of the experts it chose");
   command.footer(
       "--seed N makes it repeatable: row r of --prompts draws from seed N + r.\n"
       "Examples:\n"

@@ -1,9 +1,11 @@
 #include "apps/showcase.h"
 
+#include <algorithm>
+
 #include "apps/common.h"
 #include "apps/continuation.h"
 #include "pointwork/files/file.h"
-#include "pointwork/route/trace.h"
+#include "pointwork/route/affinity.h"
 #include "pointwork/train/objective.h"
 
 namespace pointwork::app {
@@ -11,18 +13,28 @@ namespace {
 
 constexpr int64_t kPassage = 160;  // tokens shown
 constexpr size_t kPromptTokens = 8;
+constexpr int64_t kAffinityTokens = 8192, kAffinityRows = 2048;  // read in all, and at once
 
-// The first validation window, or the first of training where there is none.
-std::vector<int32_t> passage(const Dataset& dataset, int64_t length) {
-  const Split split =
-      dataset.windows(Split::validation, length) > 0 ? Split::validation : Split::train;
-  Batch batch{.sequences = 1, .length = length};
-  batch.input.resize(static_cast<size_t>(length));
+// Windows `first` … of `length` tokens.
+Batch windows_of(const Dataset& dataset, Split split, int64_t length, int64_t first,
+                 int64_t count) {
+  Batch batch{.sequences = count, .length = length};
+  batch.input.resize(static_cast<size_t>(count * length));
   batch.target.resize(batch.input.size());
   batch.document.resize(batch.input.size());
-  batch.sequence.resize(1);
-  batch.valid.resize(1);
-  dataset.read(split, 0, 0, batch);
+  batch.sequence.resize(static_cast<size_t>(count));
+  batch.valid.resize(static_cast<size_t>(count));
+  for (int64_t row = 0; row < count; ++row) dataset.read(split, first + row, row, batch);
+  return batch;
+}
+
+// Validation text, or that of training where there is none.
+Split shown_split(const Dataset& dataset, int64_t length) {
+  return dataset.windows(Split::validation, length) > 0 ? Split::validation : Split::train;
+}
+
+std::vector<int32_t> passage(const Dataset& dataset, int64_t length) {
+  Batch batch = windows_of(dataset, shown_split(dataset, length), length, 0, 1);
   batch.input.resize(static_cast<size_t>(std::min<int64_t>(length, batch.valid[0])));
   return batch.input;
 }
@@ -50,11 +62,65 @@ Json routing_json(Model& model, const Tokenizer& tokenizer, const std::vector<in
                       {"entered", layer.entered},
                       {"weight", weight},
                       {"decision", decision}});
+    if (layer.experts == 0) continue;
+    layers.back()["num_experts"] = layer.experts;
+    layers.back()["top_k"] = layer.top_k;
+    layers.back()["choice"] = layer.choice;
   }
   return {{"step", step},
           {"routing", "inference"},
           {"tokens", texts(tokenizer, ids)},
           {"layers", layers}};
+}
+
+// Which tokens of some validation text choose an expert; null without token choice.
+Json affinity_json(Model& model, const Tokenizer& tokenizer, const Dataset& dataset, int64_t step) {
+  const torch::NoGradGuard no_grad;
+  const int64_t length = model.config().train.sequence_length;
+  const Split split = shown_split(dataset, length);
+  const int64_t most = std::max<int64_t>(1, kAffinityTokens / length);
+  const int64_t windows = std::min(most, dataset.windows(split, length));
+  const int64_t at_once = std::max<int64_t>(1, kAffinityRows / length);
+  std::vector<std::pair<std::string, AffinityCounts>> layers;
+  for (int64_t first = 0; first < windows; first += at_once) {
+    const Batch batch =
+        windows_of(dataset, split, length, first, std::min(at_once, windows - first));
+    const BatchTensors tensors =
+        to_tensors(batch, model.device(), {.document_mask = model.config().train.document_mask});
+    Context ctx{.rows = tensors.rows, .routing = Routing::inference, .step = step};
+    const ModelOutput out = model.forward(tensors.input, ctx);
+    for (const LayerTrace& layer :
+         trace_routes(out.routes, static_cast<int64_t>(batch.input.size()))) {
+      if (layer.experts == 0) continue;
+      const std::string name = layer.name.substr(0, layer.name.find('#'));  // rounds together
+      auto counts = std::find_if(layers.begin(), layers.end(),
+                                 [&](const auto& one) { return one.first == name; });
+      if (counts == layers.end()) counts = layers.insert(counts, {name, AffinityCounts()});
+      counts->second.add(batch.input, layer);
+    }
+    if (layers.empty()) return nullptr;
+  }
+  const AffinityOptions options;
+  Json json = {{"tokens", windows * length}, {"least", options.least}, {"layers", Json::array()}};
+  for (const auto& [name, counts] : layers) {
+    Json choices = Json::array();
+    for (const ChoiceAffinity& one : counts.read(options)) {
+      std::vector<int32_t> ids;
+      Json lift = Json::array(), seen = Json::array();
+      for (const TokenAffinity& token : one.tokens) {
+        ids.push_back(token.token);
+        lift.push_back(token.lift);
+        seen.push_back(token.seen);
+      }
+      choices.push_back({{"share", one.share},
+                         {"tokens", texts(tokenizer, ids)},
+                         {"lift", lift},
+                         {"seen", seen}});
+    }
+    json["layers"].push_back(
+        {{"name", name}, {"num_experts", counts.experts()}, {"choices", choices}});
+  }
+  return json;
 }
 
 Json samples_json(Model& model, const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
@@ -79,12 +145,14 @@ Json samples_json(Model& model, const Tokenizer& tokenizer, const std::vector<in
   }
   Json samples = Json::array();
   for (const Continuation& one : continue_prompts(model, tokenizer, prompts, how)) {
+    Json share = one.generation.depth;
+    while (share.size() < one.all_tokens.size()) share.push_back(nullptr);  // drawn, but never run
     samples.push_back({{"prompt", one.prompt},
                        {"text", one.text},
                        {"temperature", how.generate.sampler.temperature},
                        {"seed", how.generate.seed + samples.size()},
                        {"tokens", texts(tokenizer, one.all_tokens)},
-                       {"share", one.generation.depth}});
+                       {"share", share}});
   }
   return {{"step", step}, {"samples", samples}};
 }
@@ -100,7 +168,10 @@ void write_showcase(const std::filesystem::path& run, Model& model, const Datase
     write_file(run / name,
                json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   };
-  write("routing.json", routing_json(model, tokenizer, ids, step));
+  Json routing = routing_json(model, tokenizer, ids, step);
+  if (Json affinity = affinity_json(model, tokenizer, dataset, step); !affinity.is_null())
+    routing["affinity"] = std::move(affinity);
+  write("routing.json", routing);
   write("samples.json", samples_json(model, tokenizer, ids, step));
 }
 

@@ -1,5 +1,6 @@
 // train: the tour of the data path. Configuration → data set → model → run_training → page.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -123,6 +124,11 @@ TrainLine line_of(const StepRecord& r) {
   return line;
 }
 
+bool all_by_token(const std::vector<RouteStats>& layers) {
+  return std::all_of(layers.begin(), layers.end(),
+                     [](const RouteStats& layer) { return layer.experts.has_value(); });
+}
+
 // Evaluations come seldom; the line goes on showing the last.
 class Watcher {
  public:
@@ -154,7 +160,8 @@ class Watcher {
       validation_ = record.inference->loss;
       if (!record.training->layers.empty()) {
         routed_ = record.inference->routed_share;
-        agreement_ = record.training->decision.accuracy;
+        // A token's own choice is its decision in every phase.
+        if (!all_by_token(record.training->layers)) agreement_ = record.training->decision.accuracy;
       }
     }
     smooth(pace_, record.tokens_per_second);
