@@ -149,6 +149,15 @@ route = { capacity = 0.25 }
           "[branch.both]\nkind = \"parallel\"\nof = [\"experts\", \"thin\"]\n" +
           "[branch.shared]\nkind = \"chain\"\nof = [\"attention\", \"both\"]\n",
       "layers = { first = [\"dense\"], repeat = [\"shared\"] }");
+  // A sigmoid weighs the expert that all share.
+  add("moe_weighed",
+      kLeaves + moe("num_experts = 3, dropless = true") +
+          "[branch.weighed]\nkind = \"routed\"\nof = \"mlp\"\nnorm = \"outside\"\nroute = { "
+          "capacity = 1.0, "
+          "weight = \"sigmoid\", decode = \"router\" }\n" +
+          "[branch.both]\nkind = \"parallel\"\nof = [\"experts\", \"weighed\"]\n" +
+          "[branch.shared]\nkind = \"chain\"\nof = [\"attention\", \"both\"]\n",
+      "layers = [\"dense\", \"shared\"]");
   add("moe_one", kLeaves + moe("num_experts = 1, dropless = true"), kWithExperts);
   add("moe_noops",
       kLeaves +

@@ -82,9 +82,9 @@ std::string table_of(const std::vector<KeyFacts>& keys) {
     std::string value = key.type;
     if (!key.unit.empty() && key.unit != key.type) value += ", in " + key.unit;
     if (!key.range.empty()) value += ", " + key.range;
-    text += "| `" + key.path + "` | " + cell(value) + " | " +
-            (key.required ? "required" : "`" + cell(key.value) + "`") + " | " + cell(key.help) +
-            " |\n";
+    const std::string usual = key.required ? "required" : concat("`", cell(key.value), "`");
+    text +=
+        concat("| `", key.path, "` | ", cell(value), " | ", usual, " | ", cell(key.help), " |\n");
   }
   return text + "\n";
 }

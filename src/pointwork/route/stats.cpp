@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pointwork/base/expert_load.h"
 #include "pointwork/route/losses.h"
 #include "pointwork/route/token_choice.h"
 
@@ -45,8 +46,8 @@ double evenness(const double* share, int64_t n) {
 
 // `s`: routed, dropped, Σ entropy, Σ z, loads [M].
 ExpertStats read_experts(const double* s, int64_t experts, int64_t choices, double rows) {
-  constexpr double kDead = 0.01;
   ExpertStats stats;
+  stats.num_experts = experts;
   const double* load = s + 4;
   double all = 0, real = 0;
   for (int64_t i = 0; i < choices; ++i) {
@@ -57,7 +58,7 @@ ExpertStats read_experts(const double* s, int64_t experts, int64_t choices, doub
   for (int64_t i = 0; i < choices; ++i) stats.load.push_back(load[i] / fair);
   for (int64_t i = 0; i < experts; ++i) {
     stats.max_load = std::max(stats.max_load, stats.load[static_cast<size_t>(i)]);
-    stats.dead += stats.load[static_cast<size_t>(i)] < kDead;
+    stats.dead += stats.load[static_cast<size_t>(i)] < kDeadLoad;
   }
   stats.load_entropy = real > 0 ? evenness(load, experts) : 0;
   stats.entropy = choices > 1 ? s[2] / rows / std::log(static_cast<double>(choices)) : 0;
@@ -127,26 +128,31 @@ double selected_share_of(const std::vector<RouteStats>& stats, const std::string
 
 RouteStats overall(const std::vector<RouteStats>& stats) {
   RouteStats sum{.name = "all", .experts = {}};
-  double chosen = 0, decided = 0, hits = 0;
+  // Token choice is its own causal decision: nothing of it can differ.
+  double entered = 0, judged = 0, chosen = 0, decided = 0, hits = 0;
   for (const RouteStats& one : stats) {
     sum.rows += one.rows;
     sum.router_mean += one.rows * one.router_mean;
     sum.router_std += one.rows * one.router_std;
-    sum.accuracy += one.rows * one.accuracy;
     // Back to counts, which are whole.
     const double its = std::round(one.rows * one.selected_share);
+    entered += its;
+    if (one.experts) continue;
+    judged += one.rows;
+    sum.accuracy += one.rows * one.accuracy;
     const double its_hits = std::round(its * one.recall);
     chosen += its;
     hits += its_hits;
     decided += one.rows - its - std::round(one.rows * one.accuracy) + 2 * its_hits;
   }
   const double rows = std::max(sum.rows, 1.0);
-  sum.selected_share = chosen / rows;
+  sum.selected_share = entered / rows;
   sum.router_mean /= rows;
   sum.router_std /= rows;
-  sum.accuracy /= rows;
-  sum.precision = decided > 0 ? hits / decided : 0;
-  sum.recall = chosen > 0 ? hits / chosen : 0;
+  const bool none = judged == 0 && sum.rows > 0;
+  sum.accuracy = none ? 1 : sum.accuracy / std::max(judged, 1.0);
+  sum.precision = none ? 1 : decided > 0 ? hits / decided : 0;
+  sum.recall = none ? 1 : chosen > 0 ? hits / chosen : 0;
   return sum;
 }
 

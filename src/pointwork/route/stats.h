@@ -13,6 +13,7 @@ namespace pointwork {
 struct ExpertStats {
   std::vector<double> load;  // [E + O] choices before drops, as a ratio to the fair share of
                              // experts (of no-ops alike)
+  int64_t num_experts = 0;   // E
   double max_load = 0;       // the largest of the experts'
   int64_t dead = 0;          // experts below 1 % of their fair share
   double load_entropy = 0;   // of the experts' loads, as a share of the largest there can be
@@ -57,7 +58,7 @@ class RouteStatsSum {
 // another that no row took made no route.
 double selected_share_of(const std::vector<RouteStats>& stats, const std::string& name);
 
-// Over all routed branches together, weighted by rows.
+// Over all routed branches together, weighted by rows; the decision over those that have one.
 RouteStats overall(const std::vector<RouteStats>& stats);
 
 }  // namespace pointwork
