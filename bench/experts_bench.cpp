@@ -5,14 +5,16 @@
 //
 // The layer is dispatch → grouped up → gelu_tanh → grouped down → weighted combine. Every round
 // draws new routes, as every training step does. `ratio` is the median over rounds of the layer's
-// seconds by the mlp's beside it. `floor` is what library products leave to win: the dense mlp's
-// time, and beside it the time that the experts' weights take from memory, read twice and their
-// gradients written once, if nothing hides it. bench/peers/experts.py runs this beside PyTorch.
+// seconds by the mlp's beside it. `floor` is what is left to win with library products: the dense
+// mlp's time with its products replaced by those of each expert's number of rows, their matrix in
+// the caches, and with the reading of all experts' weights twice and the writing of their gradients
+// once besides. bench/peers/experts.py runs this beside PyTorch.
 
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -107,13 +109,53 @@ double step_seconds(const Forward& forward, const Tensor& gradient, std::vector<
   return seconds;
 }
 
-// Bytes a second that all threads read from memory.
+// The six products of a step on one matrix of each, rows[i] at a time, each on one thread; or all
+// rows at once by the library's own threads.
+class Products {
+ public:
+  Products(const Dense& of, int64_t tokens)
+      : up_(of.up.detach()),
+        down_(of.down.detach()),
+        x_(torch::zeros({tokens, kWidth}, up_.options())),
+        hidden_(torch::zeros({tokens, kHidden}, up_.options())),
+        d_x_(torch::empty_like(x_)),
+        d_hidden_(torch::empty_like(hidden_)) {}
+
+  double seconds() {
+    return seconds_of([&] { run(0, x_.size(0)); });
+  }
+  double seconds(const Tensor& offset) {
+    const auto* first = offset.data_ptr<int32_t>();
+    const int64_t experts = offset.size(0) - 1;
+    std::atomic<int64_t> next{0};
+    return seconds_of([&] {
+      at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
+        const torch::NoGradGuard no_grad;
+        for (int64_t e = next++; e < experts; e = next++) run(first[e], first[e + 1] - first[e]);
+      });
+    });
+  }
+
+ private:
+  void run(int64_t first, int64_t count) {
+    const torch::NoGradGuard no_grad;
+    if (count == 0) return;
+    const auto rows = [&](const Tensor& of) { return of.narrow(0, first, count); };
+    Tensor d_x = rows(d_x_), d_hidden = rows(d_hidden_);
+    at::mm_out(d_hidden, rows(x_), up_.t());
+    at::mm_out(d_x, rows(hidden_), up_);
+    at::mm_out(d_x, rows(hidden_), down_.t());
+    at::mm_out(d_hidden, rows(x_), down_);
+    at::mm(rows(hidden_).t(), rows(x_));
+    at::mm(rows(x_).t(), rows(hidden_));
+  }
+  Tensor up_, down_, x_, hidden_, d_x_, d_hidden_;
+};
+
+// Bytes a second that all threads read from memory, now.
 double read_rate() {
-  static const double rate = [] {
-    const Tensor x = torch::ones({int64_t{1} << 26});
-    return static_cast<double>(x.nbytes()) / fastest([&] { x.sum(); });
-  }();
-  return rate;
+  static const Tensor x = torch::ones({int64_t{1} << 26});
+  return static_cast<double>(x.nbytes()) / seconds_of([] { x.sum(); });
 }
 
 nlohmann::ordered_json train(const Case& of, torch::Dtype dtype, int rounds) {
@@ -121,42 +163,48 @@ nlohmann::ordered_json train(const Case& of, torch::Dtype dtype, int rounds) {
   const Experts experts(of.experts, dtype);
   const Tensor x = random({of.tokens, kWidth}, dtype);
   const Tensor gradient = random({of.tokens, kWidth}, dtype).detach();
-  std::vector<double> alone, routed, ratios;
-  const auto round = [&](uint64_t seed) {
-    const Routes routes = draw(of, seed);
-    const auto run_dense = [&] {
-      return step_seconds([&] { return dense.forward(x); }, gradient, {x, dense.up, dense.down});
-    };
-    const auto run_experts = [&] {
-      return step_seconds([&] { return experts.forward(x, routes); }, gradient,
-                          {x, experts.up, experts.down});
-    };
-    // Neither always runs first.
-    double a = seed % 2 ? run_dense() : 0;
-    const double b = run_experts();
-    if (seed % 2 == 0) a = run_dense();
-    alone.push_back(a);
-    routed.push_back(b);
-    ratios.push_back(b / a);
+  Products products(dense, of.tokens);
+  const auto extra = static_cast<double>(experts.up.nbytes() + experts.down.nbytes() -
+                                         dense.up.nbytes() - dense.down.nbytes());
+  struct Round {
+    double dense, experts, whole, parts, traffic;
   };
-  round(0);
-  round(1);
-  alone.clear(), routed.clear(), ratios.clear();
-  for (int i = 0; i < rounds; ++i) round(static_cast<uint64_t>(i) + 2);
-  const auto weights = static_cast<double>(experts.up.nbytes() + experts.down.nbytes());
-  const double dense_weights = static_cast<double>(dense.up.nbytes() + dense.down.nbytes());
-  const double traffic = 3 * (weights - dense_weights) / read_rate();
-  const double least = *std::min_element(alone.begin(), alone.end());
-  const double flops = 12.0 * static_cast<double>(of.tokens * kWidth * kHidden);
+  std::vector<Round> all;
+  for (int i = -2; i < rounds; ++i) {
+    const Routes routes = draw(of, static_cast<uint64_t>(i + 2));
+    Round round{};
+    const auto run_dense = [&] {
+      round.dense =
+          step_seconds([&] { return dense.forward(x); }, gradient, {x, dense.up, dense.down});
+    };
+    if (i % 2 == 0) run_dense();  // neither always runs first
+    round.experts = step_seconds([&] { return experts.forward(x, routes); }, gradient,
+                                 {x, experts.up, experts.down});
+    if (i % 2 != 0) run_dense();
+    round.whole = products.seconds();
+    round.parts = products.seconds(routes.offset);
+    round.traffic = 3 * extra / read_rate();
+    if (i >= 0) all.push_back(round);  // the first compile kernels
+  }
+  const auto middle = [&](const auto& value) {
+    std::vector<double> values;
+    for (const Round& round : all) values.push_back(value(round));
+    return median(values);
+  };
   return {{"tokens", of.tokens},
           {"experts", of.experts},
           {"hot", of.hot},
-          {"dense_seconds", least},
-          {"experts_seconds", *std::min_element(routed.begin(), routed.end())},
-          {"ratio", median(ratios)},
-          {"floor", (least + traffic) / least},
-          {"traffic_seconds", traffic},
-          {"dense_flops_per_second", flops / least}};
+          {"dense_seconds", middle([](const Round& r) { return r.dense; })},
+          {"experts_seconds", middle([](const Round& r) { return r.experts; })},
+          {"ratio", middle([](const Round& r) { return r.experts / r.dense; })},
+          {"floor", middle([](const Round& r) {
+             return (r.dense - r.whole + r.parts + r.traffic) / r.dense;
+           })},
+          {"products_ratio", middle([](const Round& r) { return r.parts / r.whole; })},
+          {"traffic_ratio", middle([](const Round& r) { return r.traffic / r.dense; })},
+          {"flops_per_second", middle([&](const Round& r) {
+             return 12.0 * static_cast<double>(of.tokens * kWidth * kHidden) / r.dense;
+           })}};
 }
 
 // One token, each time through another of the experts, so that none is in a cache of its own
@@ -175,42 +223,43 @@ nlohmann::ordered_json decode(torch::Dtype dtype) {
     std::tie(one.index.row_offset, one.index.row_slot) = index_slots(token, 1);
     routes.push_back(one);
   }
-  size_t next = 0;
-  const double seconds = fastest([&] {
-                           for (int64_t e = 0; e < count; ++e)
-                             experts.forward(x, routes[next++ % static_cast<size_t>(count)]);
-                         }) /
-                         static_cast<double>(count);
-  const double noop = fastest([&] { experts.forward(x, routes.back()); });
   const auto bytes =
       static_cast<double>(experts.up.nbytes() + experts.down.nbytes()) / static_cast<double>(count);
-  return {{"seconds", seconds},
+  std::vector<double> seconds, ratios;
+  for (int i = 0; i < 30; ++i) {
+    const double took = seconds_of([&] {
+                          for (int64_t e = 0; e < count; ++e)
+                            experts.forward(x, routes[static_cast<size_t>(e)]);
+                        }) /
+                        static_cast<double>(count);
+    seconds.push_back(took);
+    ratios.push_back(took * read_rate() / bytes);
+  }
+  const double noop = fastest([&] { experts.forward(x, routes.back()); });
+  return {{"seconds", median(seconds)},
           {"noop_seconds", noop},
           {"bytes", bytes},
-          {"bytes_per_second", bytes / seconds},
-          {"ideal_seconds", bytes / read_rate()},
-          {"ratio", seconds / (bytes / read_rate())}};
+          {"ratio", median(ratios)}};
 }
 
 void print(const nlohmann::ordered_json& result) {
-  std::printf("%s, %d threads, reads from memory at %.1f GB/s\n",
-              result["type"].get<std::string>().c_str(), at::get_num_threads(), read_rate() / 1e9);
-  std::printf("%-32s %12s %12s %10s %10s %14s\n", "", "dense", "experts", "ratio", "floor",
-              "dense GFLOP/s");
+  std::printf("%s, %d threads\n", result["type"].get<std::string>().c_str(), at::get_num_threads());
+  std::printf("%-28s %10s %10s %9s %9s   %s\n", "", "dense", "experts", "ratio", "floor",
+              "products, traffic, dense GFLOP/s");
   for (const auto& row : result["training"]) {
     const auto number = [&](const char* name) { return row[name].get<double>(); };
     std::string name =
         concat("T ", row["tokens"].get<int64_t>(), ", E ", row["experts"].get<int64_t>());
     if (number("hot") > 0) name += concat(", ", 100 * number("hot"), " % to one");
-    std::printf("%-32s %9.1f ms %9.1f ms %9.3f× %9.3f× %14.0f\n", name.c_str(),
+    std::printf("%-28s %7.1f ms %7.1f ms %8.3f× %8.3f×   %.3f× +%.3f %4.0f\n", name.c_str(),
                 1e3 * number("dense_seconds"), 1e3 * number("experts_seconds"), number("ratio"),
-                number("floor"), number("dense_flops_per_second") / 1e9);
+                number("floor"), number("products_ratio"), number("traffic_ratio"),
+                number("flops_per_second") / 1e9);
   }
   const auto& one = result["decode"];
-  std::printf(
-      "one token: %.1f µs, %.2f× the reading of its expert (%.1f GB/s); no expert: %.1f µs\n",
-      1e6 * one["seconds"].get<double>(), one["ratio"].get<double>(),
-      one["bytes_per_second"].get<double>() / 1e9, 1e6 * one["noop_seconds"].get<double>());
+  std::printf("one token: %.1f µs, %.2f× the reading of its expert; no expert: %.1f µs\n",
+              1e6 * one["seconds"].get<double>(), one["ratio"].get<double>(),
+              1e6 * one["noop_seconds"].get<double>());
   std::fflush(stdout);
 }
 
@@ -230,7 +279,7 @@ void run(std::vector<std::string> arguments) {
        {std::pair("float32", torch::kFloat32), std::pair("bfloat16", torch::kBFloat16)}) {
     if (!type.empty() && type != name) continue;
     nlohmann::ordered_json result = {
-        {"type", name}, {"threads", at::get_num_threads()}, {"read_bytes_per_second", read_rate()}};
+        {"type", name}, {"threads", at::get_num_threads()}};
     for (const Case& of : kCases) result["training"].push_back(train(of, dtype, rounds));
     result["decode"] = decode(dtype);
     if (json) {

@@ -19,6 +19,7 @@
 #include "pointwork/kernels/attend.h"
 #include "pointwork/kernels/choose.h"
 #include "pointwork/kernels/cross_entropy.h"
+#include "pointwork/kernels/few_rows.h"
 #include "pointwork/kernels/norm.h"
 #include "pointwork/kernels/rope.h"
 #include "pointwork/kernels/rows.h"
@@ -256,6 +257,17 @@ void add_heads(const std::string& suffix, Model m) {
   });
 }
 
+// One row through a matrix of its own mlp. On one thread, as one task of several.
+template <class T>
+void add_few_rows(const std::string& suffix, Model m) {
+  const int64_t in = m.hidden, columns = m.mlp(), n = in * columns;
+  add("project_few" + suffix, [=] {
+    Buffer<T> x(in), weight(n), out(columns);
+    return Work{size<T>(n), 2.0 * static_cast<double>(n),
+                [=] { cpu::project_few<T>(x, weight, nullptr, out, 1, in, columns, columns); }};
+  });
+}
+
 void add_choices(const std::string& suffix, Model m) {
   const int64_t rows = m.rows(), each = m.length / 8, batch = m.batch, length = m.length;
   add("top_rows" + suffix, [=] {
@@ -309,6 +321,7 @@ void add_all() {
       add_norms<T>(suffix, m);
       add_activations<T>(suffix, m);
       add_heads<T>(suffix, m);
+      add_few_rows<T>(suffix, m);
     };
     add_type(float{}, " float32");
     add_type(BFloat16{}, " bfloat16");

@@ -80,6 +80,9 @@ NormGradient norm_backward(const Values& d_y, const Values& x, const Values& wei
 Bounded rotate(const Values& x, const Rows& position, double theta, const cpu::RopeShape& shape,
                bool inverse);
 
+// few_rows.h. An empty bias is 0. Row after row.
+Bounded project_few(const Values& x, const Values& weight, const Values& bias, int64_t in);
+
 // activation.h
 Bounded activate(Nonlinearity kind, const Values& x);
 Bounded activate_backward(Nonlinearity kind, const Values& d_y, const Values& x);

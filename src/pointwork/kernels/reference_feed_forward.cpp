@@ -170,4 +170,16 @@ SwigluGradient swiglu_backward(const Values& d_out, const Values& gate, const Va
   return out;
 }
 
+Bounded project_few(const Values& x, const Values& weight, const Values& bias, int64_t in) {
+  const int64_t rows = size(x) / in, columns = size(weight) / in;
+  Bounded out(rows * columns);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t o = 0; o < columns; ++o) {
+      for (int64_t i = 0; i < in; ++i) out.add(r * columns + o, x[r * in + i] * weight[o * in + i]);
+      if (!bias.empty()) out.add(r * columns + o, bias[o]);
+    }
+  }
+  return out;
+}
+
 }  // namespace pointwork::kernels::reference
