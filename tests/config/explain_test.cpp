@@ -10,7 +10,7 @@ TEST(Explain, TellsAKeyItsValueMeaningUnitRangeAndDefault) {
   const Config config = parse(mod_toml(), {{"branch.mod.route.capacity", "0.25"}});
   EXPECT_EQ(explain(config, "branch.mod.route.capacity"),
             "branch.mod.route.capacity = 0.25\n"
-            "    share of a sequence's tokens that enter\n"
+            "    share of a sequence's tokens that enter (each expert)\n"
             "    number, above 0 and at most 1; default 0.125\n");
   EXPECT_EQ(explain(config, "schedule.warmup_steps"),
             "schedule.warmup_steps = 100\n"

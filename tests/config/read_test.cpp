@@ -150,7 +150,7 @@ TEST(UnknownKey, NearNothingIsToldWhatThereIs) {
             Strings{"line 15: branch.mod.route2: no such key; did you mean 'branch.mod.route'?"});
   EXPECT_EQ(problems_of("xyzzy = 3\n" + mod_toml()),
             Strings{"line 1: xyzzy: no such key; a config has model, branch, train, optimizer, "
-                    "schedule, guard, evaluate, checkpoint"});
+                    "schedule, guard, evaluate, checkpoint, distill"});
 }
 
 TEST(UnknownKey, CannotBreakTheLineOrTheTerminal) {

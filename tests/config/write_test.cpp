@@ -55,11 +55,11 @@ struct Fill {
 // What a route of random values lacks to fit together, round a body that is an mlp or not.
 void make_fit(RouteConfig& route, bool is_mlp) {
   const RouterWeight w = route.weight;
+  if (!is_mlp || (route.choice != ChoiceKind::expert && !route.by_token())) route.num_experts = 1;
   if (!route.by_token()) {
     if (w == RouterWeight::renormalised || w == RouterWeight::ste) route.weight = RouterWeight::raw;
     return;
   }
-  if (!is_mlp) route.num_experts = 1;
   route.top_k = std::min(route.top_k, route.choices());
   if (w == RouterWeight::sigmoid || w == RouterWeight::tanh ||
       (w == RouterWeight::renormalised && route.top_k == 1))

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pointwork/config/grammar.h"
 #include "pointwork/ops/device.h"
 #include "pointwork/ops/rows.h"
 #include "tests/support/lively.h"
@@ -150,7 +151,7 @@ Config once(Config config) {
     wrapped[name + "_once"].form = RepeatConfig{.of = name, .times = 1};
     // Experts are an mlp, and nothing round it.
     if (const auto* routed = std::get_if<RoutedConfig>(&branch.form);
-        routed && routed->route.by_token())
+        routed && (routed->route.num_experts > 1 || norm_outside(config, *routed)))
       continue;
     std::visit(
         [&](auto& form) {

@@ -292,6 +292,9 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
   const auto& router = dynamic_cast<const DepthRouter&>(*routed.router);
   std::vector<Tensor> r;
   std::vector<double> score;
+  Stream read;
+  for (const Tensor& row : x)
+    read.push_back(routed.norm ? normed(row, *routed.norm, config.model) : row);
   for (size_t t = 0; t < x.size(); ++t) {
     if (c.route.choice == ChoiceKind::random) {
       const uint64_t key = stream_key(pass.seed, router.name() + "#" + std::to_string(round));
@@ -299,7 +302,7 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
                                      static_cast<uint64_t>(at[t].key));
       r.push_back(torch::full({}, static_cast<double>(static_cast<float>(z)), torch::kFloat64));
     } else {
-      r.push_back((router.weight * x[t]).sum());
+      r.push_back((router.weight * read[t]).sum());
     }
     score.push_back(r.back().item<double>());
   }
@@ -319,15 +322,15 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
   };
   Stream inner;
   Places places;
-  const std::vector<size_t> chosen = entering(router, x, score, at, pass);
+  const std::vector<size_t> chosen = entering(router, read, score, at, pass);
   for (const size_t t : chosen) {
-    inner.push_back(x[t]);
+    inner.push_back(read[t]);
     places.push_back(at[t]);
   }
   const Stream block = plus(inner, delta(config, c.of, *routed.body, inner, places, pass, round));
   for (size_t s = 0; s < chosen.size(); ++s) {
     const size_t t = chosen[s];
-    const Tensor out = x[t] + weight_of(r[t]) * (block[s] - x[t]);
+    const Tensor out = x[t] + weight_of(r[t]) * (block[s] - read[t]);
     sum[t] = out - x[t];
   }
   return sum;

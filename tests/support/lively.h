@@ -86,7 +86,7 @@ inline bool skips_rows(const Config& config, int64_t step = kSettled) {
   for (const auto& router : routers_of(model)) {
     const RouteConfig& route = router->config();
     if (route.by_token() ? route.num_noop > 0 || route.second_choice == SecondChoice::threshold
-                         : router->share(step) < 1)
+                         : router->share(step) < static_cast<double>(route.num_experts))
       return true;
   }
   return false;
@@ -267,10 +267,17 @@ inline Doubts doubts_of(const Seen& seen, const Rows& rows) {
     const Tensor& decision = route.decision;
     if (layer.capacity >= 1 || !decision.defined() || decision.numel() == 0) continue;
     const double tolerance = tolerance_of(decision);
+    // Of several experts' the one nearest to its threshold.
+    std::vector<double> nearest(layer.reached.size(), 0);
+    for (int64_t t = 0; t < decision.size(0); ++t) {
+      if (const int32_t root = route.root[t].item<int32_t>(); root >= 0)
+        nearest[static_cast<size_t>(root)] = decision[t].abs().min().item<double>();
+    }
     for (size_t t = 0; t < layer.reached.size(); ++t) {
       doubts.decisions += layer.reached[t];
       doubts.entered += layer.entered[t];
-      if (!layer.reached[t] || std::abs(layer.decision[t]) > tolerance) continue;
+      if (!layer.reached[t]) continue;
+      if (nearest[t] > tolerance) continue;
       ++doubts.near;
       doubts.row[t] = 1;
     }

@@ -176,7 +176,9 @@ route = { capacity = 0.25 }
           "\"experts\"]\n",
       kWithExperts);
   add("mod_by_token",
-      mod("choice = \"token\", num_noop = 1, target_active = 0.5, balance = { loss_weight = 0.0 }" +
+      mod("choice = \"token\", num_noop = 1, target_active = 0.5, capacity_factor = 1.0, balance = "
+          "{ "
+          "loss_weight = 0.0 }" +
           tight + "1.0"),
       kEveryOther);
   add("mode_staged",

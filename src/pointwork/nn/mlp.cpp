@@ -46,11 +46,8 @@ Tensor Mlp::dropped(const Tensor& hidden, const Context& ctx) const {
   if (!ctx.training || dropout_ == 0) return hidden;
   const int64_t width = (hidden.size(1) + 3) / 4 * 4;
   Tensor first;
-  if (options_.experts > 0) {
-    const Tensor number = torch::arange(options_.experts, ctx.rows.position.options());
-    first = spread_rows(number.unsqueeze(1), ctx.rows.expert_offset, hidden.size(0)).squeeze(1) *
-            static_cast<int32_t>(width);
-  }
+  if (options_.experts > 0)
+    first = expert_of_rows(ctx.rows.expert_offset, hidden.size(0)) * static_cast<int32_t>(width);
   const uint64_t key =
       stream_key(ctx.seed, concat("dropout/", options_.name, "#", ctx.round, "@", ctx.step));
   const Tensor draw =

@@ -314,14 +314,18 @@ Tensor grouped_project(const Tensor& x, const Tensor& weight, const Tensor& offs
                                bias.defined() ? std::optional(bias.contiguous()) : std::nullopt);
 }
 
+Tensor expert_of_rows(const Tensor& offset, int64_t rows) {
+  const Tensor row = torch::arange(rows, offset.options());
+  return at::searchsorted(offset.slice(0, 1), row, /*out_int32=*/true, /*right=*/true);
+}
+
 // A gather by experts; an expert's rows are its slots.
 Tensor spread_rows(const Tensor& table, const Tensor& offset, int64_t rows) {
   check(table.dim() == 2, "[spread_rows] table must be [E, D] but has shape ", table.sizes());
   const int64_t experts = table.size(0);
   check_offset("spread_rows", offset, experts, rows);
   const Tensor row = torch::arange(rows, offset.options());
-  const Tensor expert = at::searchsorted(offset.slice(0, 1), row, /*out_int32=*/true,
-                                         /*right=*/true);
+  const Tensor expert = expert_of_rows(offset, rows);
   return dispatch(table, {expert.masked_fill(expert.eq(experts), -1), offset, row});
 }
 

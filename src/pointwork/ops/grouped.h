@@ -13,6 +13,9 @@ using torch::Tensor;
 Tensor grouped_project(const Tensor& x, const Tensor& weight, const Tensor& offset,
                        const Tensor& bias = {});
 
+// The expert of each row, E beyond the last. offset int32 [E + 1] → int32 [rows]
+Tensor expert_of_rows(const Tensor& offset, int64_t rows);
+
 // table[e] in each row of expert e, 0 beyond the last. table [E, D] → [rows, D]
 Tensor spread_rows(const Tensor& table, const Tensor& offset, int64_t rows);
 
