@@ -1,7 +1,7 @@
 // One layer of top-1 experts, forward and backward, against one dense mlp of the same FLOPs, in
 // turns within one run; and one token's forward, against reading one expert.
 //
-//   experts_bench [--json] [--type float32|bfloat16] [--rounds N]
+//   experts_bench [--json] [--type float32|bfloat16] [--rounds N] [--processor]
 //
 // The layer is dispatch → grouped up → gelu_tanh → grouped down → weighted combine. Every round
 // draws new routes, as every training step does. `ratio` is the median over rounds of the layer's
@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <string>
@@ -42,6 +43,16 @@ struct Case {
 };
 constexpr Case kCases[] = {
     {4096, 8, 0}, {4096, 32, 0}, {4096, 64, 0}, {16384, 64, 0}, {4096, 32, 0.5}};
+
+bool processor_seconds = false;
+
+template <class Run>
+double seconds(const Run& run) {
+  if (!processor_seconds) return seconds_of(run);
+  const std::clock_t begin = std::clock();
+  run();
+  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -104,9 +115,9 @@ struct Experts {
 // Forward and backward; gradients are given up afterwards, as an optimizer's step does.
 template <class Forward>
 double step_seconds(const Forward& forward, const Tensor& gradient, std::vector<Tensor> leaves) {
-  const double seconds = seconds_of([&] { forward().backward(gradient); });
+  const double spent = seconds([&] { forward().backward(gradient); });
   for (Tensor& leaf : leaves) leaf.mutable_grad() = Tensor();
-  return seconds;
+  return spent;
 }
 
 // The six products of a step on one matrix of each, rows[i] at a time, each on one thread; or all
@@ -121,14 +132,14 @@ class Products {
         d_x_(torch::empty_like(x_)),
         d_hidden_(torch::empty_like(hidden_)) {}
 
-  double seconds() {
-    return seconds_of([&] { run(0, x_.size(0)); });
+  double all() {
+    return seconds([&] { run(0, x_.size(0)); });
   }
-  double seconds(const Tensor& offset) {
+  double each(const Tensor& offset) {
     const auto* first = offset.data_ptr<int32_t>();
     const int64_t experts = offset.size(0) - 1;
     std::atomic<int64_t> next{0};
-    return seconds_of([&] {
+    return seconds([&] {
       at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
         const torch::NoGradGuard no_grad;
         for (int64_t e = next++; e < experts; e = next++) run(first[e], first[e + 1] - first[e]);
@@ -155,7 +166,7 @@ class Products {
 // Bytes a second that all threads read from memory, now.
 double read_rate() {
   static const Tensor x = torch::ones({int64_t{1} << 26});
-  return static_cast<double>(x.nbytes()) / seconds_of([] { x.sum(); });
+  return static_cast<double>(x.nbytes()) / seconds([] { x.sum(); });
 }
 
 nlohmann::ordered_json train(const Case& of, torch::Dtype dtype, int rounds) {
@@ -181,8 +192,8 @@ nlohmann::ordered_json train(const Case& of, torch::Dtype dtype, int rounds) {
     round.experts = step_seconds([&] { return experts.forward(x, routes); }, gradient,
                                  {x, experts.up, experts.down});
     if (i % 2 != 0) run_dense();
-    round.whole = products.seconds();
-    round.parts = products.seconds(routes.offset);
+    round.whole = products.all();
+    round.parts = products.each(routes.offset);
     round.traffic = 3 * extra / read_rate();
     if (i >= 0) all.push_back(round);  // the first compile kernels
   }
@@ -225,18 +236,18 @@ nlohmann::ordered_json decode(torch::Dtype dtype) {
   }
   const auto bytes =
       static_cast<double>(experts.up.nbytes() + experts.down.nbytes()) / static_cast<double>(count);
-  std::vector<double> seconds, ratios;
+  std::vector<double> times, ratios;
   for (int i = 0; i < 30; ++i) {
-    const double took = seconds_of([&] {
+    const double took = seconds([&] {
                           for (int64_t e = 0; e < count; ++e)
                             experts.forward(x, routes[static_cast<size_t>(e)]);
                         }) /
                         static_cast<double>(count);
-    seconds.push_back(took);
+    times.push_back(took);
     ratios.push_back(took * read_rate() / bytes);
   }
   const double noop = fastest([&] { experts.forward(x, routes.back()); });
-  return {{"seconds", median(seconds)},
+  return {{"seconds", median(times)},
           {"noop_seconds", noop},
           {"bytes", bytes},
           {"ratio", median(ratios)}};
@@ -267,6 +278,7 @@ void print(const nlohmann::ordered_json& result) {
 
 void run(std::vector<std::string> arguments) {
   const bool json = std::erase(arguments, "--json") > 0;
+  processor_seconds = std::erase(arguments, "--processor") > 0;
   std::string type;
   int rounds = 15;
   for (size_t i = 0; i + 1 < arguments.size(); i += 2) {
@@ -278,8 +290,7 @@ void run(std::vector<std::string> arguments) {
   for (const auto& [name, dtype] :
        {std::pair("float32", torch::kFloat32), std::pair("bfloat16", torch::kBFloat16)}) {
     if (!type.empty() && type != name) continue;
-    nlohmann::ordered_json result = {
-        {"type", name}, {"threads", at::get_num_threads()}};
+    nlohmann::ordered_json result = {{"type", name}, {"threads", at::get_num_threads()}};
     for (const Case& of : kCases) result["training"].push_back(train(of, dtype, rounds));
     result["decode"] = decode(dtype);
     if (json) {
