@@ -102,7 +102,7 @@ TEST(RouteRemarks, NameWhatHasNoEffect) {
     return remarks(
         parse("[model]\nlayers = [\"moe\"]\n[branch.mlp]\nkind = \"mlp\"\n[branch.moe]\nkind = "
               "\"routed\"\nof = \"mlp\"\nroute = { choice = \"token\", num_experts = 4, " +
-              route + " }\n[train]\nsteps = 1\n"));
+              route + " }\n[train]\nsteps = 1000\n"));
   };
   EXPECT_EQ(remarks_of("top_k = 1"), Strings{});
   EXPECT_EQ(remarks_of("dropless = true, capacity_factor = 1.5"),

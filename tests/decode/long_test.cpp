@@ -63,8 +63,8 @@ struct Case {
 // roundings small enough to tell draws apart.
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const char* name :
-       {"mod_predictor", "mod_router", "mod_random", "mod_threshold", "mod_modern", "mod_nested"}) {
+  for (const char* name : {"mod_predictor", "mod_router", "mod_random", "mod_threshold",
+                           "mod_modern", "mod_nested", "switch", "moe_noops", "mode_staged"}) {
     all.push_back({name, torch::kFloat32, {.temperature = 0, .repetition_penalty = 1.2}});
     all.push_back({name, torch::kFloat64, {.top_p = 0.95}});
   }
@@ -102,8 +102,8 @@ TEST_P(Long, BatchesAreTheUncachedForwardAndEachRowAlone) {
                 .routing = Routing::inference,
                 .seed = static_cast<uint64_t>(model->config().train.seed)};
     ModelOutput out = model->forward(batch.token, ctx);
-    Seen want{model->logits(out.hidden).contiguous(), std::move(out.routes), {}};
-    want.layers = trace_routes(want.routes, batch.token.size(0));
+    Seen want{model->logits(out.hidden).contiguous(), std::move(out.routes), {}, {}};
+    note_choices(*model, batch.token.size(0), want);
     const Doubts doubts = doubts_of(want, batch.rows);
     decisions += doubts.decisions + kNew;
     doubtful += doubts.near;

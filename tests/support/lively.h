@@ -209,13 +209,9 @@ inline Tensor margin_of(const Route& route, const TokenRouter& router) {
   return margin;
 }
 
-inline Seen look(Model& model, const Ragged& batch, Routing routing, KvCache* cache = nullptr,
-                 int64_t step = kSettled) {
-  const torch::NoGradGuard no_grad;
-  Context ctx{.rows = batch.rows, .routing = routing, .step = step, .seed = 5, .cache = cache};
-  ModelOutput out = model.forward(batch.token, ctx);
-  Seen seen{at::mm(out.hidden, model.head().t()), std::move(out.routes), {}, {}};
-  seen.layers = trace_routes(seen.routes, batch.token.size(0));
+// Layers and margins, of the routes of a pass over `rows` rows.
+inline void note_choices(const Model& model, int64_t rows, Seen& seen) {
+  seen.layers = trace_routes(seen.routes, rows);
   for (const Route& route : seen.routes) {
     Tensor& margin = seen.margins.emplace_back();
     for (const auto& router : routers_of(model)) {
@@ -223,6 +219,15 @@ inline Seen look(Model& model, const Ragged& batch, Routing routing, KvCache* ca
       if (by_token && router->name() == route.name) margin = margin_of(route, *by_token);
     }
   }
+}
+
+inline Seen look(Model& model, const Ragged& batch, Routing routing, KvCache* cache = nullptr,
+                 int64_t step = kSettled) {
+  const torch::NoGradGuard no_grad;
+  Context ctx{.rows = batch.rows, .routing = routing, .step = step, .seed = 5, .cache = cache};
+  ModelOutput out = model.forward(batch.token, ctx);
+  Seen seen{at::mm(out.hidden, model.head().t()), std::move(out.routes), {}, {}};
+  note_choices(model, batch.token.size(0), seen);
   return seen;
 }
 

@@ -3,6 +3,7 @@
 
 #include "pointwork/route/balance.h"
 #include "pointwork/train/trainer.h"
+#include "tests/support/tensors.h"
 #include "tests/train/cases.h"
 
 namespace pointwork::test {

@@ -75,7 +75,9 @@ Output Mlp::add_to(const Tensor& x, Context& ctx) {
 // The normalised row, both sides of the activation, and the new stream; with dropout the mask too.
 double Mlp::kept_bytes(const Extent& extent, double element) const {
   const auto width = static_cast<double>(down.size(-2)), f = static_cast<double>(down.size(-1));
-  const double rows = (norm ? 1 : 0) + (output_norm ? 1 : 0) + 1;
+  // Of experts' norms also the even row and each row's own weights.
+  const double each = options_.experts > 0 ? 3 : 1;
+  const double rows = each * ((norm ? 1 : 0) + (output_norm ? 1 : 0)) + 1;
   const double values =
       rows * width + static_cast<double>(up.size(-2)) + (dropout_ > 0 ? 3 : 1) * f;
   return extent.total() * (values * element + 8);

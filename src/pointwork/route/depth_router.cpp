@@ -187,7 +187,9 @@ void DepthRouter::flops(const Extent& extent, const std::string& name, FlopParts
   if (predictor) {
     const auto weights = static_cast<double>(predictor->hidden.numel() + predictor->output.numel());
     // Where every row enters nobody asks it.
-    part(".predictor", weights, weights + static_cast<double>(predictor->hidden_bias.numel() + 1),
+    part(".predictor", weights,
+         weights +
+             static_cast<double>(predictor->hidden_bias.numel() + predictor->output_bias.numel()),
          capacity(extent.step) < 1 ? 1 : 0);
   }
 }

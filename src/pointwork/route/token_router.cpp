@@ -6,6 +6,7 @@
 #include "pointwork/base/check.h"
 #include "pointwork/base/rng.h"
 #include "pointwork/ops/random.h"
+#include "pointwork/ops/router_scores.h"
 #include "pointwork/route/balance.h"
 #include "pointwork/route/one_expert.h"
 
@@ -29,25 +30,30 @@ TokenRouter::TokenRouter(const RouterOptions& options, const RouteConfig& config
     bias = register_buffer("bias", torch::zeros({config.choices()}));
 }
 
-// Uniform in (0, 1), new in every step and round.
-Tensor TokenRouter::uniform(const char* what, const Context& ctx, int64_t width) const {
-  const uint64_t key =
-      stream_key(ctx.seed, concat(what, "/", name_, "#", ctx.round, "@", ctx.step));
-  return random_rows(key, ctx.rows.position, ctx.rows.sequence, ctx.rows.key, width);
+uint64_t TokenRouter::stream(const char* what, const Context& ctx) const {
+  return stream_key(ctx.seed, concat(what, "/", name_, "#", ctx.round, "@", ctx.step));
 }
 
-// A copy: the experts read the row as it is.
-Tensor TokenRouter::explored(const Tensor& x, const Context& ctx) const {
-  const double amount = config_.exploration_amount;
-  if (!ctx.training || amount == 0) return x;
-  switch (config_.exploration) {
-    case Exploration::jitter:
-      return x * (1 - amount + 2 * amount * uniform("jitter", ctx, x.size(1)));
-    case Exploration::dropout:
-      return x * uniform("dropout", ctx, x.size(1)).ge(amount) / (1 - amount);
-    default:
-      return x;
-  }
+// Uniform in (0, 1), new in every step and round.
+Tensor TokenRouter::uniform(const char* what, const Context& ctx, int64_t width) const {
+  return random_rows(stream(what, ctx), ctx.rows.position, ctx.rows.sequence, ctx.rows.key, width);
+}
+
+// Noise is for the router's copy: the experts read the row as it is.
+Tensor TokenRouter::scores(const Tensor& x, const Context& ctx) const {
+  InputNoise noise;
+  const bool jitter = config_.exploration == Exploration::jitter;
+  if (ctx.training && (jitter || config_.exploration == Exploration::dropout))
+    noise = {jitter ? InputNoise::Kind::jitter : InputNoise::Kind::dropout,
+             config_.exploration_amount,
+             stream("input", ctx),
+             ctx.rows.position,
+             ctx.rows.sequence,
+             ctx.rows.key};
+  if (config_.router_dtype == RouterDtype::float32) return router_scores(x, weight, noise);
+  // Rounded on the way in and out.
+  const auto half = [](const Tensor& t) { return t.to(torch::kBFloat16).to(torch::kFloat32); };
+  return half(router_scores(half(x), half(weight), noise));
 }
 
 Tensor TokenRouter::choose(const Tensor& logits, const Tensor& probability,
@@ -112,12 +118,10 @@ CapacityGroups TokenRouter::groups(const Context& ctx) const {
 }
 
 Route TokenRouter::forward(const Tensor& x, Context& ctx) {
-  const auto wide = x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const auto own = config_.router_dtype == RouterDtype::bfloat16 ? torch::kBFloat16 : wide;
-  const Tensor scores = at::mm(explored(x.to(wide), ctx).to(own), weight.to(own).t());
-  const Tensor logits = scores.to(wide);
-  const Tensor probability =
-      (config_.score == RouterScore::softmax ? scores.softmax(1) : scores.sigmoid()).to(wide);
+  const Tensor logits = scores(x, ctx);
+  Tensor probability = config_.score == RouterScore::softmax ? logits.softmax(1) : logits.sigmoid();
+  if (config_.router_dtype == RouterDtype::bfloat16)
+    probability = probability.to(torch::kBFloat16).to(torch::kFloat32);
   Tensor choice = choose(logits, probability, ctx);
   if (config_.second_choice != SecondChoice::all)
     choice = without_idle_second(choice, probability, ctx);
@@ -236,16 +240,12 @@ void TokenRouter::flops(const Extent& extent, const std::string& name, FlopParts
   parts.push_back({name, 2 * size * extent.total(), size, size * extent.share()});
 }
 
-// Scores on both sides of the softmax, choices and weights; the float32 copies of the row.
+// Scores on both sides of the softmax, choices and weights.
 double TokenRouter::kept_bytes_per_row(int64_t, double element) const {
   const double wide = std::max(element, 4.0);
-  const bool copies =
-      element < 4 || (config_.exploration != Exploration::none &&
-                      config_.exploration != Exploration::sample && config_.exploration_amount > 0);
-  const double noise = copies && config_.exploration == Exploration::jitter ? width_ * wide : 0;
   const auto choices = static_cast<double>(config_.choices()),
              k = static_cast<double>(config_.top_k);
-  return (copies ? width_ * wide : 0) + noise + 2 * choices * wide + k * (4 * wide + 24);
+  return 2 * choices * wide + k * (4 * wide + 24);
 }
 
 }  // namespace pointwork

@@ -31,7 +31,8 @@ class TokenRouter : public Router {
   Tensor bias;
 
  private:
-  Tensor explored(const Tensor& x, const Context& ctx) const;
+  Tensor scores(const Tensor& x, const Context& ctx) const;
+  uint64_t stream(const char* what, const Context& ctx) const;
   Tensor choose(const Tensor& logits, const Tensor& probability, const Context& ctx) const;
   Tensor combine_weight(const Tensor& probability, const Tensor& choice) const;
   // Rank 1 of `choice` where it is used, -1 where it is not.
