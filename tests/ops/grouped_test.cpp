@@ -111,22 +111,24 @@ Tensor bound_of(const Tensor& want, const Tensor& terms, double n) {
 
 TYPED_TEST(Grouped, EqualsRowByRow) {
   using T = TypeParam;
-  on_both_paths([](const std::string& path) {
-    for (const GroupCase& c : group_cases()) {
-      for (const auto& [in, out] : {std::pair<int64_t, int64_t>{33, 9}, {5, 40}}) {
-        for (const bool biased : {false, true}) {
-          const std::string what =
-              concat(c.name, ", ", in, " to ", out, biased ? ", biased" : "", path);
-          const Tensor x = normal({c.rows(), in}, 1, kDtype<T>).set_requires_grad(true);
-          const Tensor weight =
-              normal({c.experts(), out, in}, 2, kDtype<T>).set_requires_grad(true);
-          Tensor bias;
-          if (biased) bias = normal({c.experts(), out}, 3, kDtype<T>).set_requires_grad(true);
-          const Tensor g = normal({c.rows(), out}, 4, kDtype<T>);
+  const Threads one(1);  // so small that waking others costs more
+  for (const GroupCase& c : group_cases()) {
+    for (const auto& [in, out] : {std::pair<int64_t, int64_t>{33, 9}, {5, 40}}) {
+      for (const bool biased : {false, true}) {
+        const Tensor x = normal({c.rows(), in}, 1, kDtype<T>).set_requires_grad(true);
+        const Tensor weight = normal({c.experts(), out, in}, 2, kDtype<T>).set_requires_grad(true);
+        Tensor bias;
+        if (biased) bias = normal({c.experts(), out}, 3, kDtype<T>).set_requires_grad(true);
+        const Tensor g = normal({c.rows(), out}, 4, kDtype<T>);
+        const Expected want = expected(c, x, weight, bias, g);
+        const std::string sizes = concat(c.name, ", ", in, " to ", out, biased ? ", biased" : "");
+        on_both_paths([&](const std::string& path) {
+          const std::string what = sizes + path;
+          for (Tensor leaf : {x, weight, bias})
+            if (leaf.defined()) leaf.mutable_grad() = Tensor();
           const Tensor y = grouped_project(x, weight, c.offset(), bias);
           EXPECT_EQ(y.scalar_type(), kDtype<T>);
           y.backward(g);
-          const Expected want = expected(c, x, weight, bias, g);
           const auto rows = static_cast<double>(c.rows());
           expect_within("y, " + what, y, want.y,
                         bound_of<T>(want.y, want.y_terms, static_cast<double>(in + 1)));
@@ -138,10 +140,10 @@ TYPED_TEST(Grouped, EqualsRowByRow) {
             expect_within("d_bias, " + what, bias.grad(), want.d_bias,
                           bound_of<T>(want.d_bias, want.d_bias_terms, rows));
           }
-        }
+        });
       }
     }
-  });
+  }
 }
 
 // Wide enough for several tiles of columns, and for vector paths without a tail.
