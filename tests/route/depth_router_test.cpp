@@ -16,7 +16,8 @@ constexpr int64_t kSize = 8, kLength = 12, kSequences = 3;
 const std::string kName = "layers.1";
 
 // Weights and predictor drawn, so that decisions go both ways.
-std::shared_ptr<DepthRouter> router_of(const RouteConfig& config, torch::Dtype dtype = torch::kFloat32) {
+std::shared_ptr<DepthRouter> router_of(const RouteConfig& config,
+                                       torch::Dtype dtype = torch::kFloat32) {
   auto router = std::make_shared<DepthRouter>(kName, kSize, config);
   const torch::NoGradGuard no_grad;
   if (router->weight.defined()) router->weight.copy_(normal({kSize}, 1));

@@ -7,9 +7,9 @@ namespace pointwork {
 
 using torch::Tensor;
 
-// y[n] = W[e] x[n] (+ bias[e]) for the rows n of expert e, offset[e] .. offset[e + 1]; rows beyond the
-// last are 0. An expert without rows is not read, and its gradient is 0. x [N, in], weight [E, out, in],
-// offset int32 [E + 1], bias [E, out] or undefined → [N, out]
+// y[n] = W[e] x[n] (+ bias[e]) for the rows n of expert e, offset[e] .. offset[e + 1]; rows beyond
+// the last are 0. An expert without rows is not read, and its gradient is 0. x [N, in], weight [E,
+// out, in], offset int32 [E + 1], bias [E, out] or undefined → [N, out]
 Tensor grouped_project(const Tensor& x, const Tensor& weight, const Tensor& offset,
                        const Tensor& bias = {});
 
