@@ -66,7 +66,8 @@ packages=(
   "libcli11-dev|command lines"
   "libtomlplusplus-dev|configuration files"
   "nlohmann-json3-dev|JSON"
-  "libpcre2-dev|the tokenizer's split pattern, with Unicode classes"
+  "libpcre2-dev|the patterns at which tokenizers split text, with Unicode classes"
+  "libicu-dev|Unicode's normal forms, for the tokenizers of others; libarchive brings the library itself"
   "libxxhash-dev|hashes of data and checkpoints"
   "libarchive-dev|reads .gz, .zst and .xz"
 )

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace pointwork {
@@ -47,6 +48,49 @@ inline Utf8Character utf8_character(std::string_view text, size_t at) {
     high = 0xBF;
   }
   return {.code = code, .length = more + 1};
+}
+
+// A code point up to U+10FFFF that is no surrogate.
+inline void append_utf8(uint32_t code, std::string& out) {
+  const auto tail = [&](uint32_t shift) {
+    out += static_cast<char>(0x80 | (code >> shift & 0x3F));
+  };
+  if (code < 0x80) {
+    out += static_cast<char>(code);
+  } else if (code < 0x800) {
+    out += static_cast<char>(0xC0 | code >> 6);
+    tail(0);
+  } else if (code < 0x10000) {
+    out += static_cast<char>(0xE0 | code >> 12);
+    tail(6);
+    tail(0);
+  } else {
+    out += static_cast<char>(0xF0 | code >> 18);
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
+inline bool is_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Character c = utf8_character(text, at);
+    if (c.length == 0) return false;
+    at += c.length;
+  }
+  return true;
+}
+
+// The text with one U+FFFD in the place of each ill-formed run.
+inline std::string mended(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Character c = utf8_character(text, at);
+    out += c.length > 0 ? text.substr(at, c.length) : kReplacement;
+    at += c.length > 0 ? c.length : c.bad;
+  }
+  return out;
 }
 
 }  // namespace pointwork
