@@ -6,7 +6,7 @@
 
 #include "pointwork/text/split.h"
 #include "pointwork/text/stand_in.h"
-#include "pointwork/text/vocabulary.h"
+#include "pointwork/text/tokenizer_parts.h"
 #include "tests/text/cases.h"
 
 namespace pointwork::test {
@@ -61,7 +61,7 @@ Vocabulary by_the_letter(std::string_view text, size_t size) {
 }
 
 Vocabulary vocabulary_of(const Tokenizer& tokenizer) {
-  return parse_tokenizer_json(tokenizer.to_json(), "test");
+  return parse_tokenizer_json(tokenizer.to_json(), "test").vocabulary;
 }
 
 TEST(BpeTrainer, LearnsByTheLetter) {

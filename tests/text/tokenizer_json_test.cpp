@@ -100,35 +100,32 @@ TEST(TokenizerJson, WhatThisClassDoesNotDoIsRefusedByName) {
   settings("version", "2.0", {"2.0"});
   settings("truncation", {{"max_length", 8}}, {"max_length"});
   settings("padding", {{"strategy", "BatchLongest"}}, {"BatchLongest"});
-  settings("normalizer", {{"type", "NFC"}}, {"NFC"});
-  settings("pre_tokenizer", nullptr, {"none", "ByteLevel"});
-  settings("pre_tokenizer", {{"type", "Whitespace"}}, {"Whitespace", "ByteLevel"});
-  settings("post_processor", {{"type", "TemplateProcessing"}}, {"TemplateProcessing"});
-  settings("decoder", nullptr, {"none", "ByteLevel"});
+  settings("normalizer", {{"type", "BertNormalizer"}}, {"BertNormalizer", "NFC"});
+  expect_in(refused_after([](Json& json) { json["pre_tokenizer"] = nullptr; }),
+            {"ByteLevel", "only the decoder"});
+  settings("pre_tokenizer", {{"type", "BertPreTokenizer"}}, {"BertPreTokenizer", "ByteLevel"});
+  settings("post_processor", {{"type", "RobertaProcessing"}}, {"RobertaProcessing"});
+  settings("decoder", nullptr, {"none", "joined by spaces"});
   settings("decoder", {{"type", "WordPiece"}}, {"WordPiece", "ByteLevel"});
+  expect_in(refused_after([](Json& json) {
+              json["decoder"] = {{"type", "Fuse"}};
+            }),
+            {"ByteLevel", "only the pre_tokenizer"});
   settings("surprise", 1, {"surprise"});
 
-  for (const char* type : {"WordPiece", "WordLevel", "Unigram"})
+  for (const char* type : {"WordPiece", "WordLevel"})
     settings("model", {{"type", type}, {"vocab", Json::object()}}, {type, "BPE"});
 
   const auto inner = [](const char* part, const char* key, const Json& value) {
     expect_in(refused_after([&](Json& json) { json[part][key] = value; }),
               {part, key, value.dump(), "not supported"});
   };
-  inner("pre_tokenizer", "add_prefix_space", true);
-  inner("pre_tokenizer", "use_regex", false);
   inner("pre_tokenizer", "behavior", "Isolated");
   inner("model", "dropout", 0.1);
   inner("model", "continuing_subword_prefix", "##");
   inner("model", "end_of_word_suffix", "</w>");
-  inner("model", "byte_fallback", true);
-  inner("model", "ignore_merges", true);
   inner("model", "max_input_chars_per_word", 100);
 
-  for (const char* key : {"single_word", "lstrip", "rstrip"}) {
-    expect_in(refused_after([&](Json& json) { json["added_tokens"][0][key] = true; }),
-              {"<|endoftext|>", key, "not supported"});
-  }
   expect_in(refused_after([](Json& json) { json["pre_tokenizer"].erase("add_prefix_space"); }),
             {"pre_tokenizer", "add_prefix_space"});
 }
@@ -269,7 +266,7 @@ TEST(TokenizerJson, DamageIsNeverMoreThanAnError) {
     }
   }
   EXPECT_GT(wrong, 2000);
-  EXPECT_GT(read, 10);
+  EXPECT_GT(read, 0);
 }
 
 TEST(TokenizerJson, LoadsAFileOrAFolder) {

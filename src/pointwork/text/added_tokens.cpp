@@ -3,10 +3,17 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pointwork/text/unicode.h"
+#include "pointwork/text/utf8.h"
+
 namespace pointwork {
 
-AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens) {
-  for (const AddedToken& token : tokens) (token.normalized ? second_ : first_).add(token);
+AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens, Normalize normalize)
+    : normalize_(std::move(normalize)) {
+  for (AddedToken token : tokens) {
+    if (token.normalized && normalize_) token.content = normalize_(token.content);
+    if (!token.content.empty()) (token.normalized ? second_ : first_).add(token);
+  }
   first_.sort();
   second_.sort();
 }
@@ -25,8 +32,8 @@ void AddedTokens::Group::sort() {
   }
 }
 
-AddedTokens::Group::Place AddedTokens::Group::find(std::string_view text) const {
-  for (size_t at = 0; !firsts_.empty() && at < text.size(); ++at) {
+AddedTokens::Group::Place AddedTokens::Group::find(std::string_view text, size_t from) const {
+  for (size_t at = from; !firsts_.empty() && at < text.size(); ++at) {
     if (firsts_.size() == 1) {
       const void* next = std::memchr(text.data() + at, firsts_[0], text.size() - at);
       if (next == nullptr) break;
@@ -37,6 +44,19 @@ AddedTokens::Group::Place AddedTokens::Group::find(std::string_view text) const 
     }
   }
   return {text.size(), nullptr};
+}
+
+AddedTokens::Group::Extent AddedTokens::Group::extent(std::string_view text, size_t done,
+                                                      size_t begin, size_t end,
+                                                      const AddedToken& token) {
+  if (token.single_word) {
+    const bool before = begin > 0 && is_word_character(last_character(text.substr(0, begin)));
+    const bool after = end < text.size() && is_word_character(utf8_character(text, end).code);
+    if (before || after) return {1, 0};
+  }
+  if (token.lstrip) begin = std::max(done, begin - white_space_after(text.substr(0, begin)));
+  if (token.rstrip) end += white_space_before(text.substr(end));
+  return {begin, end};
 }
 
 }  // namespace pointwork

@@ -232,9 +232,7 @@ Tokenizer BpeTrainer::train() {
         {.id = static_cast<int32_t>(vocabulary.tokens.size()), .content = token});
     vocabulary.tokens.push_back(token);
   }
-  Tokenizer tokenizer;
-  tokenizer.impl_ = std::make_shared<const Tokenizer::Impl>(std::move(vocabulary));
-  return tokenizer;
+  return Tokenizer(std::make_shared<const Tokenizer::Impl>(plain_parts(std::move(vocabulary))));
 }
 
 }  // namespace pointwork

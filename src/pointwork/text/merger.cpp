@@ -1,19 +1,17 @@
 #include "pointwork/text/merger.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <functional>
 #include <queue>
-#include <unordered_map>
 
 #include "pointwork/base/check.h"
-#include "pointwork/text/stand_in.h"
 
 namespace pointwork {
 namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
-constexpr size_t kShort = 96;  // bytes up to which looking at every pair beats a heap
 
 uint64_t pair_key(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
@@ -23,40 +21,21 @@ constexpr uint64_t kMix = 0x9E3779B97F4A7C15u;
 
 }  // namespace
 
-Merger::Merger(const Vocabulary& vocabulary) {
-  std::unordered_map<std::string_view, int32_t> ids;
-  ids.reserve(vocabulary.tokens.size());
-  std::vector<bool> added(vocabulary.tokens.size());
-  for (const AddedToken& token : vocabulary.added) added[static_cast<size_t>(token.id)] = true;
-  for (const bool pass : {false, true}) {  // an added token may be spelt like one that merges make
-    for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-      if (added[id] == pass) ids.emplace(vocabulary.tokens[id], static_cast<int32_t>(id));
-    }
-  }
-  for (size_t byte = 0; byte < 256; ++byte) {
-    const char c = static_cast<char>(byte);
-    const auto found = ids.find(std::string_view(&c, 1));
-    check(found != ids.end(), "the vocabulary has no token '", to_stand_ins({&c, 1}), "' for byte ",
-          byte, "; a byte-level BPE has one for each of the 256");
-    bytes_[byte] = found->second;
-  }
-  const int bits = std::max(4, static_cast<int>(std::bit_width(vocabulary.merges.size() * 2)));
+Merger::Merger(std::span<const std::pair<int32_t, int32_t>> merges,
+               std::span<const int32_t> wholes) {
+  const int bits = std::max(4, static_cast<int>(std::bit_width(merges.size() * 2)));
   slots_.resize(size_t{1} << bits);
   shift_ = 64 - bits;
   uint32_t rank = 0;
-  for (const auto& [left, right] : vocabulary.merges) {
-    const std::string whole = vocabulary.tokens[static_cast<size_t>(left)] +
-                              vocabulary.tokens[static_cast<size_t>(right)];
-    const auto found = ids.find(whole);
-    if (found == ids.end())
-      fail("merge ", rank, " makes '", to_stand_ins(whole), "', which the vocabulary lacks");
+  for (const auto& [left, right] : merges) {
     const uint64_t key = pair_key(left, right);
     uint64_t at = key * kMix >> shift_;
     while (slots_[at].pair != UINT64_MAX) {
       check(slots_[at].pair != key, "merge ", rank, " is merge ", slots_[at].rank, " again");
       at = (at + 1) & (slots_.size() - 1);
     }
-    slots_[at] = {.pair = key, .rank = rank++, .id = found->second};
+    slots_[at] = {.pair = key, .rank = rank, .id = wholes[rank]};
+    ++rank;
   }
 }
 
@@ -69,25 +48,23 @@ const Merger::Slot& Merger::find(int32_t left, int32_t right) const {
   return slots_[at];
 }
 
-void Merger::merge(std::string_view piece, std::vector<int32_t>& ids) const {
-  if (piece.size() <= kShort) {
-    merge_short(piece, ids);
+void Merger::merge(std::span<int32_t> parts, std::vector<int32_t>& ids) const {
+  if (parts.size() <= kShort) {
+    merge_short(parts, ids);
   } else {
-    merge_long(piece, ids);
+    merge_long(parts, ids);
   }
 }
 
-void Merger::merge_short(std::string_view piece, std::vector<int32_t>& ids) const {
-  std::array<int32_t, kShort> parts;
+void Merger::merge_short(std::span<int32_t> parts, std::vector<int32_t>& ids) const {
   std::array<uint32_t, kShort> ranks;  // of the pair a part makes with the next
   std::array<int32_t, kShort> whole;   // and the id it becomes
-  size_t n = piece.size();
+  size_t n = parts.size();
   const auto look = [&](size_t i) {
     const Slot& slot = find(parts[i], parts[i + 1]);
     ranks[i] = slot.rank;
     whole[i] = slot.id;
   };
-  for (size_t i = 0; i < n; ++i) parts[i] = bytes_[static_cast<unsigned char>(piece[i])];
   for (size_t i = 0; i + 1 < n; ++i) look(i);
   while (n > 1) {
     size_t best = 0;
@@ -108,15 +85,15 @@ void Merger::merge_short(std::string_view piece, std::vector<int32_t>& ids) cons
   ids.insert(ids.end(), parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(n));
 }
 
-void Merger::merge_long(std::string_view piece, std::vector<int32_t>& ids) const {
-  check(piece.size() < kNone, "text with a run of ", piece.size(),
-        " bytes that cannot be split is too long to encode");
+void Merger::merge_long(std::span<const int32_t> given, std::vector<int32_t>& ids) const {
+  check(given.size() < kNone, "text with a run of ", given.size(),
+        " parts that cannot be split is too long to encode");
   struct Part {
     int32_t id, whole;      // whole: what it becomes with the next
     uint32_t rank;          // of that
     uint32_t before, next;  // kNone at the ends
   };
-  const auto n = static_cast<uint32_t>(piece.size());
+  const auto n = static_cast<uint32_t>(given.size());
   std::vector<Part> parts(n);
   std::vector<uint64_t> pairs;  // rank, then place: the least is the leftmost of lowest rank
   pairs.reserve(n);
@@ -131,7 +108,7 @@ void Merger::merge_long(std::string_view piece, std::vector<int32_t>& ids) const
   };
   const auto entry = [&](uint32_t i) { return uint64_t{parts[i].rank} << 32 | i; };
   for (uint32_t i = 0; i < n; ++i) {
-    parts[i] = {.id = bytes_[static_cast<unsigned char>(piece[i])],
+    parts[i] = {.id = given[i],
                 .whole = -1,
                 .rank = kNone,
                 .before = i == 0 ? kNone : i - 1,

@@ -2,6 +2,8 @@
 
 #include "pointwork/base/check.h"
 #include "pointwork/files/file.h"
+#include "pointwork/text/sentencepiece_file.h"
+#include "pointwork/text/sentencepiece_json.h"
 #include "pointwork/text/tokenizer_impl.h"
 #include "pointwork/text/utf8.h"
 
@@ -16,19 +18,31 @@ constexpr const char* kEndOfText = "<|endoftext|>";
 
 Tokenizer Tokenizer::load(const std::filesystem::path& path) {
   std::error_code ignored;
-  const auto file = std::filesystem::is_directory(path, ignored) ? path / "tokenizer.json" : path;
-  return parse(read_file(file, kLongestFile), file.string());
+  std::filesystem::path file = path;
+  if (std::filesystem::is_directory(path, ignored)) {
+    file = path / "tokenizer.json";
+    for (const char* name : {"tokenizer.model", "spiece.model"}) {
+      if (!std::filesystem::exists(file, ignored) && std::filesystem::exists(path / name, ignored))
+        file = path / name;
+    }
+  }
+  const std::string content = read_file(file, kLongestFile);
+  const size_t first = content.find_first_not_of(" \t\r\n");
+  const bool json = first != content.npos && content[first] == '{';
+  if (!json && (file.extension() == ".model" || looks_like_sentencepiece(content)))
+    return of_pieces(read_sentencepiece(content, file.string()));
+  if (!json && (file.extension() == ".bin" || looks_like_llama2c_tokenizer(content)))
+    return of_pieces(read_llama2c_tokenizer(content, file.string()));
+  return parse(content, file.string());
 }
 
 Tokenizer Tokenizer::parse(std::string_view json, const std::string& source_name) {
-  Vocabulary vocabulary = parse_tokenizer_json(json, source_name);
-  Tokenizer tokenizer;
-  try {
-    tokenizer.impl_ = std::make_shared<const Impl>(std::move(vocabulary));
-  } catch (const Error& error) {
-    fail(source_name, ": ", error.what());
-  }
-  return tokenizer;
+  return Tokenizer(std::make_shared<const Impl>(parse_tokenizer_json(json, source_name)));
+}
+
+Tokenizer Tokenizer::of_pieces(const SentencePieces& pieces) {
+  return Tokenizer(
+      std::make_shared<const Impl>(sentencepiece_parts(pieces, to_tokenizer_json(pieces))));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
@@ -39,16 +53,12 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions opti
 
 void Tokenizer::encode_to(std::string_view text, std::vector<int32_t>& out,
                           EncodeOptions options) const {
-  impl_->encode(text, out, options.special);
+  impl_->encode(text, out, options);
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
-  std::string text;
-  for (const int32_t id : ids) {
-    const std::string_view bytes = token_bytes(id);
-    if (!(skip_special && is_special(id))) text += bytes;
-  }
-  return text;
+  for (const int32_t id : ids) token_bytes(id);  // in range
+  return impl_->decode(ids, skip_special);
 }
 
 std::string_view Tokenizer::token_bytes(int32_t id) const {
@@ -72,18 +82,35 @@ std::optional<int32_t> Tokenizer::id_of(std::string_view token) const {
   return std::nullopt;
 }
 
+const std::vector<int32_t>& Tokenizer::ids_before() const { return impl_->parts.bounds.before; }
+
+const std::vector<int32_t>& Tokenizer::ids_after() const { return impl_->parts.bounds.after; }
+
 int32_t Tokenizer::end_of_text() const {
-  const std::optional<int32_t> id = id_of(kEndOfText);
-  check(id.has_value(), "the tokenizer has no ", kEndOfText);
-  return *id;
+  if (!ids_after().empty()) return ids_after().back();
+  for (const char* name : {kEndOfText, "<|end_of_text|>", "</s>", "<eos>"}) {
+    if (const std::optional<int32_t> id = id_of(name)) return *id;
+  }
+  fail("the tokenizer has no ", kEndOfText, ", nor any other token that ends a text");
 }
 
-std::string Tokenizer::to_json() const { return to_tokenizer_json(impl_->vocabulary); }
+std::string Tokenizer::to_json() const {
+  const TokenizerParts& parts = impl_->parts;
+  return parts.json.empty() ? to_tokenizer_json(parts.vocabulary) : parts.json;
+}
 
 std::string Tokenizer::hash() const { return impl_->hash; }
 
 std::string StreamDecoder::push(int32_t id) {
-  pending_ += tokenizer_->token_bytes(id);
+  if (at_start_) {
+    start_.push_back(id);
+    const std::string text = tokenizer_->decode(start_);
+    at_start_ = tokenizer_->is_special(id) || text.size() == start_size_;
+    pending_ += text.substr(start_size_);
+    start_size_ = text.size();
+  } else {
+    pending_ += tokenizer_->token_bytes(id);
+  }
   std::string out;
   size_t at = 0;
   while (at < pending_.size()) {

@@ -20,11 +20,16 @@ class Handler : public nlohmann::json_sax<Json> {
 
   bool null() override { return value(nullptr); }
   bool boolean(bool given) override { return value(given); }
-  bool number_integer(number_integer_t given) override { return value(given); }
-  bool number_float(number_float_t given, const string_t&) override { return value(given); }
+  bool number_integer(number_integer_t given) override {
+    return list_ == kScores ? score(static_cast<double>(given)) : value(given);
+  }
+  bool number_float(number_float_t given, const string_t&) override {
+    return list_ == kScores ? score(given) : value(given);
+  }
   bool binary(binary_t&) override { return false; }
 
   bool number_unsigned(number_unsigned_t given) override {
+    if (list_ == kScores) return score(static_cast<double>(given));
     if (list_ != kVocab || depth() != 3) return value(given);
     if (given >= kMostTokens) refuse_id(given);
     if (!file.vocab.emplace(key_, static_cast<int32_t>(given)).second)
@@ -33,6 +38,7 @@ class Handler : public nlohmann::json_sax<Json> {
   }
 
   bool string(string_t& given) override {
+    if (list_ == kScores) return scored(std::move(given));
     if (list_ != kMerges) return value(std::move(given));
     if (depth() == 4) {
       pair_.push_back(std::move(given));
@@ -56,8 +62,9 @@ class Handler : public nlohmann::json_sax<Json> {
   bool end_object() override { return end(); }
 
   bool start_array(size_t) override {
-    if (list_ == kMerges && depth() == 3) {
+    if ((list_ == kMerges || list_ == kScores) && depth() == 3) {
       pair_.clear();
+      entry_ = kPiece;
       open_.push_back(nullptr);
       return true;
     }
@@ -65,6 +72,7 @@ class Handler : public nlohmann::json_sax<Json> {
   }
 
   bool end_array() override {
+    if (list_ == kScores && depth() == 4 && entry_ != kDone) refuse_score(pair_);
     if (list_ == kMerges && depth() == 4) {
       if (pair_.size() != 2) refuse_merge(pair_);
       file.merges.emplace_back(std::move(pair_[0]), std::move(pair_[1]));
@@ -78,7 +86,8 @@ class Handler : public nlohmann::json_sax<Json> {
   }
 
  private:
-  enum List { kNone, kVocab, kMerges };
+  enum List { kNone, kVocab, kScores, kMerges };
+  enum Entry { kPiece, kScore, kDone };  // what comes next in an entry of kScores
 
   size_t depth() const { return open_.size(); }
 
@@ -90,7 +99,30 @@ class Handler : public nlohmann::json_sax<Json> {
     fail(where_, "merge ", file.merges.size(), " must be two tokens, found ", shown(given));
   }
 
+  [[noreturn]] void refuse_score(const Json& given) const {
+    fail(where_, "token ", file.scores.size(), " must be a text and its score, found ",
+         shown(given));
+  }
+
+  bool scored(std::string given) {
+    if (depth() != 4 || entry_ != kPiece) refuse_score(given);
+    entry_ = kScore;
+    if (file.scores.size() >= kMostTokens) fail(where_, "has more than ", kMostTokens, " tokens");
+    const auto id = static_cast<int32_t>(file.scores.size());
+    if (!file.vocab.emplace(given, id).second)
+      fail(where_, "model.vocab has the token ", shown(given), " twice");
+    return true;
+  }
+
+  bool score(double given) {
+    if (depth() != 4 || entry_ != kScore) refuse_score(given);
+    entry_ = kDone;
+    file.scores.push_back(given);
+    return true;
+  }
+
   bool value(Json given) {
+    if (list_ == kScores) refuse_score(given);
     if (list_ == kVocab) refuse_id(given);
     if (list_ == kMerges) refuse_merge(given);
     put(std::move(given));
@@ -110,6 +142,9 @@ class Handler : public nlohmann::json_sax<Json> {
     if (depth() >= kDeepest) fail(where_, "is nested too deeply for a tokenizer.json");
     if (depth() == 2 && in_model_ && key_ == "vocab" && container.is_object()) {
       return start_list(kVocab, file.has_vocab);
+    }
+    if (depth() == 2 && in_model_ && key_ == "vocab" && container.is_array()) {
+      return start_list(kScores, file.has_scores);
     }
     if (depth() == 2 && in_model_ && key_ == "merges" && container.is_array()) {
       return start_list(kMerges, file.has_merges);
@@ -139,6 +174,7 @@ class Handler : public nlohmann::json_sax<Json> {
   std::vector<std::string> pair_;
   bool in_model_ = false;
   List list_ = kNone;
+  Entry entry_ = kDone;
 };
 
 }  // namespace

@@ -15,8 +15,9 @@ inline constexpr uint64_t kMostTokens = uint64_t{1} << 24;
 
 struct TokenizerFile {
   nlohmann::json settings;  // all but the lists
-  bool has_vocab = false, has_merges = false;
-  std::unordered_map<std::string, int32_t> vocab;           // model.vocab
+  bool has_vocab = false, has_scores = false, has_merges = false;
+  std::unordered_map<std::string, int32_t> vocab;           // model.vocab: of an object, or the
+  std::vector<double> scores;                               // places in a list, with these scores
   std::vector<std::pair<std::string, std::string>> merges;  // model.merges, by rank
 };
 

@@ -1,9 +1,8 @@
 #pragma once
-// What a tokenizer is made of, and its form as Hugging Face's tokenizer.json.
+// The tokens of a tokenizer and what they are made of.
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,8 +12,13 @@ namespace pointwork {
 struct AddedToken {
   int32_t id = 0;
   std::string content;
-  bool special = true;      // left out by decoding that skips special tokens
-  bool normalized = false;  // looked for after those that are not, as Hugging Face does
+  bool special = true;       // left out by decoding that skips special tokens
+  bool normalized = false;   // looked for in normalised text, after those that are not
+  bool single_word = false;  // only where no word character stands next to it
+  bool lstrip = false;       // takes the white space before it along
+  bool rstrip = false;       // and after it
+
+  bool operator==(const AddedToken&) const = default;
 };
 
 struct Vocabulary {
@@ -22,11 +26,5 @@ struct Vocabulary {
   std::vector<std::pair<int32_t, int32_t>> merges;  // by rank: the ids that become one token
   std::vector<AddedToken> added;                    // by id
 };
-
-// Error, in one line that begins with `source`, unless the file is a byte-level BPE with GPT-2's
-// split pattern, a token for each byte, and ids 0 … V − 1 each used once.
-Vocabulary parse_tokenizer_json(std::string_view json, const std::string& source);
-
-std::string to_tokenizer_json(const Vocabulary& vocabulary);
 
 }  // namespace pointwork
