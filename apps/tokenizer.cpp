@@ -20,7 +20,7 @@ namespace {
 
 struct Options {
   std::string tokenizer;
-  bool ordinary = false, skip_special = false;
+  bool ordinary = false, bounds = false, skip_special = false, lines = false;
 
   std::vector<std::string> inputs;
   int64_t vocab_size = 0;
@@ -103,6 +103,8 @@ Json facts(const Tokenizer& tokenizer) {
   }
   return {{"vocab_size", size},
           {"special_tokens", special},
+          {"ids_before", tokenizer.ids_before()},
+          {"ids_after", tokenizer.ids_after()},
           {"longest_token_bytes", longest},
           {"hash", tokenizer.hash()}};
 }
@@ -156,17 +158,40 @@ std::string standard_input() {
   return text;
 }
 
-int encode(const Options& options, const Common& common) {
-  const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
-  const std::vector<int32_t> ids =
-      tokenizer.encode(standard_input(), {.special = !options.ordinary});
-  std::string out = common.json ? "[" : "";
+// The lines of standard input, each as JSON.
+template <class Take>
+void each_json_line(const Take& take) {
+  int64_t number = 0;
+  for (std::string line; std::getline(std::cin, line);) {
+    ++number;
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    check(!json.is_discarded(), "standard input, line ", number, ": not valid JSON");
+    take(json, number);
+  }
+  check(!std::cin.bad(), "standard input cannot be read");
+}
+
+void print_ids(const std::vector<int32_t>& ids, bool json) {
+  std::string out = json ? "[" : "";
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (i > 0) out += common.json ? "," : " ";
+    if (i > 0) out += json ? "," : " ";
     out += std::to_string(ids[i]);
   }
-  out += common.json ? "]\n" : "\n";
+  out += json ? "]\n" : "\n";
   std::fwrite(out.data(), 1, out.size(), stdout);
+}
+
+int encode(const Options& options, const Common& common) {
+  const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
+  const EncodeOptions how = {.special = !options.ordinary, .bounds = options.bounds};
+  if (!options.lines) {
+    print_ids(tokenizer.encode(standard_input(), how), common.json);
+    return 0;
+  }
+  each_json_line([&](const Json& line, int64_t number) {
+    check(line.is_string(), "standard input, line ", number, ": a text must be a JSON string");
+    print_ids(tokenizer.encode(line.get<std::string>(), how), /*json=*/true);
+  });
   return 0;
 }
 
@@ -204,6 +229,12 @@ std::vector<int32_t> read_ids(std::string text) {
 
 int decode(const Options& options, const Common& common) {
   const Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
+  if (options.lines) {
+    each_json_line([&](const Json& line, int64_t) {
+      print_json(tokenizer.decode(read_ids(line.dump()), options.skip_special));
+    });
+    return 0;
+  }
   const std::string text = tokenizer.decode(read_ids(standard_input()), options.skip_special);
   if (common.json) {
     print_json({{"text", text}});
@@ -223,6 +254,11 @@ int info(const Options& options, const Common& common) {
               static_cast<long long>(json["vocab_size"].get<int64_t>()));
   for (const auto& [token, id] : json["special_tokens"].items())
     std::printf("special token        %s = %d\n", token.c_str(), id.get<int32_t>());
+  for (const char* side : {"before", "after"}) {
+    const Json& ids = json[concat("ids_", side)];
+    if (!ids.empty())
+      std::printf("%-20s %s\n", concat("put ", side, " a text").c_str(), ids.dump().c_str());
+  }
   std::printf("longest token        %zu bytes\n", json["longest_token_bytes"].get<size_t>());
   std::printf("hash                 %s\n", json["hash"].get<std::string>().c_str());
   return 0;
@@ -288,18 +324,28 @@ Run add_tokenizer(CLI::App& command, Common& common) {
   CLI::App* infos = sub("info", "say what a tokenizer holds");
   add_train_options(*train, *o);
   for (CLI::App* one : {encodes, decodes, infos})
-    one->add_option("TOKENIZER", o->tokenizer, "a tokenizer.json, or a folder that holds one")
+    one->add_option("TOKENIZER", o->tokenizer,
+                    "a tokenizer.json, a SentencePiece .model, a llama2.c tokenizer .bin, or a "
+                    "folder that holds one of the first two")
         ->required();
   encodes->add_flag("--ordinary", o->ordinary,
                     "special tokens written in the text are ordinary text");
+  encodes->add_flag("--bounds", o->bounds,
+                    "also the ids that the tokenizer's file puts before and after a text");
+  encodes->add_flag("--jsonl", o->lines,
+                    "each line is a JSON string, a text of its own; prints one array a line");
   encodes->footer(
-      "Any bytes can be encoded, and decode gives them back. Ids are separated by white space; "
+      "Any bytes can be encoded, and decode gives them back where the tokenizer is a byte-level "
+      "BPE without normalisation; elsewhere bytes that are no UTF-8 are U+FFFD. Ids are separated "
+      "by white space; "
       "with "
       "--json they are an array.\n"
       "Examples:\n"
       "  pointwork tokenizer encode quickstart/bible/tokenizer < README.md > ids.txt\n"
       "  echo 'Hello world' | pointwork tokenizer encode quickstart/bible/tokenizer --json");
   decodes->add_flag("--skip-special", o->skip_special, "leave special tokens out");
+  decodes->add_flag("--jsonl", o->lines,
+                    "each line is an array of ids; prints one JSON string a line");
   decodes->footer(
       "Takes ids separated by white space, or a JSON array of them. With --json the answer is "
       "{\"text\": ...}, in which bytes that are\n"

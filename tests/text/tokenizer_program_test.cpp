@@ -248,6 +248,43 @@ TEST_F(TokenizerProgram, InfoSaysWhatItHolds) {
   expect_in(run({"info", tokenizer + "/tokenizer.json"}).out, {"500", "<|endoftext|> = 499"});
 }
 
+TEST_F(TokenizerProgram, ReadsTheTokenizersOfOthers) {
+  const fs::path golden = fs::path(POINTWORK_SOURCE_DIR) / "tests" / "golden" / "tokenizers";
+  fs::create_directories(folder_ / "spm");
+  fs::copy_file(golden / "bpe_llama.model", folder_ / "spm" / "tokenizer.model");
+  for (const std::string path : {(golden / "llama3.json").string(), (golden / "t5.json").string(),
+                                 std::string(folder_ / "spm")}) {
+    const Tokenizer expected = Tokenizer::load(path);
+    const Json facts = Json::parse(run({"info", path, "--json"}).out);
+    EXPECT_EQ(facts.at("hash"), expected.hash());
+    EXPECT_EQ(facts.at("ids_before").get<Ids>(), expected.ids_before());
+    const std::string text = "the cat it's";
+    const ProgramResult ids = run({"encode", path, "--bounds", "--json"}, {.input = text});
+    EXPECT_EQ(Json::parse(ids.out).get<Ids>(), expected.encode(text, {.bounds = true}));
+    EXPECT_EQ(run({"decode", path, "--skip-special"}, {.input = ids.out}).out, text);
+  }
+}
+
+TEST_F(TokenizerProgram, JsonLinesAreTextsOfTheirOwn) {
+  const std::string path =
+      fs::path(POINTWORK_SOURCE_DIR) / "tests" / "golden" / "tokenizers" / "llama2_first.json";
+  const Tokenizer tokenizer = Tokenizer::load(path);
+  const std::vector<std::string> texts = {"the cat", "", "a\nb", " the"};
+  std::string lines, expected;
+  for (const std::string& text : texts) {
+    lines += Json(text).dump() + "\n";
+    expected += Json(tokenizer.encode(text)).dump() + "\n";
+  }
+  const ProgramResult ids = run({"encode", path, "--jsonl"}, {.input = lines});
+  EXPECT_EQ(ids.out, expected) << ids.err;
+  EXPECT_EQ(run({"decode", path, "--jsonl"}, {.input = ids.out}).out,
+            "\"the cat\"\n\"\"\n\"a\\nb\"\n\" the\"\n");
+  expect_refused(run({"encode", path, "--jsonl"}, {.input = "\"a\"\n{\n"}), 1,
+                 {"line 2", "not valid JSON"});
+  expect_refused(run({"encode", path, "--jsonl"}, {.input = "7\n"}), 1, {"line 1", "JSON string"});
+  expect_refused(run({"decode", path, "--jsonl"}, {.input = "[-1]\n"}), 1, {"token ids", "-1"});
+}
+
 TEST_F(TokenizerProgram, HelpTeaches) {
   const ProgramResult train = run({"train", "--help"});
   EXPECT_EQ(train.status, 0);
