@@ -1,7 +1,7 @@
 // One layer of top-1 experts, forward and backward, against one dense mlp of the same FLOPs, in
 // turns within one run; and one token's forward, against reading one expert.
 //
-//   experts_bench [--json] [--type float32|bfloat16] [--rounds N] [--processor]
+//   experts_bench [--json] [--type float32|bfloat16] [--experts E] [--rounds N] [--processor]
 //
 // The layer is dispatch → grouped up → gelu_tanh → grouped down → weighted combine. Every round
 // draws new routes, as every training step does. `ratio` is the median over rounds of the layer's
@@ -220,7 +220,7 @@ nlohmann::ordered_json train(const Case& of, torch::Dtype dtype, int rounds) {
 
 // One token, each time through another of the experts, so that none is in a cache of its own
 // accord; and one that takes no expert.
-nlohmann::ordered_json decode(torch::Dtype dtype) {
+nlohmann::ordered_json decode(torch::Dtype dtype, int rounds) {
   const torch::NoGradGuard no_grad;
   const int64_t count = 32;
   const Experts experts(count, dtype);
@@ -237,7 +237,7 @@ nlohmann::ordered_json decode(torch::Dtype dtype) {
   const auto bytes =
       static_cast<double>(experts.up.nbytes() + experts.down.nbytes()) / static_cast<double>(count);
   std::vector<double> times, ratios;
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < rounds; ++i) {
     const double took = seconds([&] {
                           for (int64_t e = 0; e < count; ++e)
                             experts.forward(x, routes[static_cast<size_t>(e)]);
@@ -267,11 +267,11 @@ void print(const nlohmann::ordered_json& result) {
                 number("floor"), number("products_ratio"), number("traffic_ratio"),
                 number("flops_per_second") / 1e9);
   }
+  if (!result.contains("decode")) return;
   const auto& one = result["decode"];
   std::printf("one token: %.1f µs, %.2f× the reading of its expert; no expert: %.1f µs\n",
               1e6 * one["seconds"].get<double>(), one["ratio"].get<double>(),
               1e6 * one["noop_seconds"].get<double>());
-  std::fflush(stdout);
 }
 
 }  // namespace
@@ -280,9 +280,10 @@ void run(std::vector<std::string> arguments) {
   const bool json = std::erase(arguments, "--json") > 0;
   processor_seconds = std::erase(arguments, "--processor") > 0;
   std::string type;
-  int rounds = 15;
+  int rounds = 15, only = 0;
   for (size_t i = 0; i + 1 < arguments.size(); i += 2) {
     if (arguments[i] == "--type") type = arguments[i + 1];
+    if (arguments[i] == "--experts") only = std::stoi(arguments[i + 1]);
     if (arguments[i] == "--rounds") rounds = std::stoi(arguments[i + 1]);
   }
   keep_freed_memory();
@@ -291,8 +292,9 @@ void run(std::vector<std::string> arguments) {
        {std::pair("float32", torch::kFloat32), std::pair("bfloat16", torch::kBFloat16)}) {
     if (!type.empty() && type != name) continue;
     nlohmann::ordered_json result = {{"type", name}, {"threads", at::get_num_threads()}};
-    for (const Case& of : kCases) result["training"].push_back(train(of, dtype, rounds));
-    result["decode"] = decode(dtype);
+    for (const Case& of : kCases)
+      if (only == 0 || only == of.experts) result["training"].push_back(train(of, dtype, rounds));
+    if (only == 0) result["decode"] = decode(dtype, rounds);
     if (json) {
       std::printf("%s\n", result.dump().c_str());
     } else {

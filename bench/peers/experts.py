@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A layer of top-1 experts here against plain PyTorch on the same work, in turns within one run; ratios above 1 mean that Pointwork is faster.
 
-usage: .venv/bin/python bench/peers/experts.py [--bench build/release/bench/experts_bench] [--type float32|bfloat16] [--rounds N] [--repeats N]
-                                               [--threads N] [--json]
+usage: .venv/bin/python bench/peers/experts.py [--bench build/release/bench/experts_bench] [--type float32|bfloat16] [--experts E]
+                                               [--rounds N] [--repeats N] [--threads N] [--json]
 
 PyTorch's layer is that of Hugging Face's Switch Transformers: parameters of their own for each expert, a loop over the experts that have tokens,
 index_select before each and a weighted index_add_ after it. Forward and backward, new routes every time, beside a dense mlp of the same FLOPs.
@@ -66,6 +66,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", default=str(ROOT / "build" / "release" / "bench" / "experts_bench"))
     parser.add_argument("--type", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--experts", type=int, default=0, help="only the cases of so many experts")
     parser.add_argument("--rounds", type=int, default=2, help="turns of both sides")
     parser.add_argument("--repeats", type=int, default=7, help="steps of each case in a turn")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -81,7 +82,7 @@ def main():
 
     cases = []
     for number in range(arguments.rounds):
-        command = [arguments.bench, "--json", "--type", arguments.type, "--rounds", str(arguments.repeats)]
+        command = [arguments.bench, "--json", "--type", arguments.type, "--experts", str(arguments.experts), "--rounds", str(arguments.repeats)]
         result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)})
         if result.returncode != 0:
             sys.exit(f"experts.py: error: {' '.join(command)}: {result.stderr.strip()}")
