@@ -255,6 +255,17 @@ void add_heads(const std::string& suffix, Model m) {
                                              loss, lse, nullptr);
                 }};
   });
+  add("taught_cross_entropy_rows" + suffix, [=] {
+    const int64_t vocab = m.vocab, some = rows / 4, count = some * vocab;
+    Buffer<T> logits(count), teacher(count), grad(count);
+    Buffer<float> loss(some), soft(some), lse(some);
+    Indices target(some, [=](int64_t t) { return t % vocab; });
+    return Work{size<T>(3 * count), (2 * kExp + 10) * static_cast<double>(count), [=] {
+                  cpu::taught_cross_entropy_rows<T>(logits, teacher, vocab, some, vocab, target,
+                                                    {.hard = 0.75, .soft = 0.25}, grad, loss, soft,
+                                                    lse);
+                }};
+  });
 }
 
 // One row through a matrix of its own mlp. On one thread, as one task of several.

@@ -16,4 +16,24 @@ void cross_entropy_rows(const T* logits, int64_t stride, int64_t rows, int64_t v
                         const int32_t* target, float scale, float z_weight, T* grad, float* loss,
                         float* lse, int32_t* argmax);
 
+// How the two losses of a row that is taught weigh.
+struct TaughtWeights {
+  double scale = 1;        // of the gradient
+  double hard = 1;         // of the loss against the target
+  double soft = 0;         // of the loss against the teacher
+  double temperature = 1;  // τ
+  double z = 0;            // of lse²
+};
+
+// Distillation (arXiv:1503.02531; Switch §4.2). p, p_τ and q are the softmax of logits, of logits /
+// τ and of teacher / τ:
+//   loss = lse − logit[target], soft = −Σ q · log p_τ,
+//   grad = scale · (hard · (p − onehot(target)) + 2 · z · lse · p + soft_weight · τ · (p_τ − q)),
+// the gradient of hard · loss + z · lse² + soft_weight · τ² · soft. Shapes, ignored rows and NaN as
+// above; teacher [rows, vocab] at the same stride, where NaN or +∞ make soft and grad NaN.
+template <class T>
+void taught_cross_entropy_rows(const T* logits, const T* teacher, int64_t stride, int64_t rows,
+                               int64_t vocab, const int32_t* target, TaughtWeights weights, T* grad,
+                               float* loss, float* soft, float* lse);
+
 }  // namespace pointwork::kernels::cpu

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pointwork/kernels/activation.h"
+#include "pointwork/kernels/cross_entropy.h"
 #include "pointwork/kernels/experts.h"
 #include "pointwork/kernels/rope.h"
 
@@ -64,6 +65,12 @@ struct CrossEntropy {
 };
 CrossEntropy cross_entropy_rows(const Values& logits, int64_t vocab, const Rows& target,
                                 double scale, double z_weight);
+struct TaughtCrossEntropy {
+  Bounded grad, loss, soft, lse;
+};
+TaughtCrossEntropy taught_cross_entropy_rows(const Values& logits, const Values& teacher,
+                                             int64_t vocab, const Rows& target,
+                                             const cpu::TaughtWeights& weights);
 
 // norm.h. centred: LayerNorm, else RMSNorm (mean is 0). An empty bias is 0.
 struct Norm {
