@@ -28,7 +28,7 @@ std::string scaled(double value, double base, const char* const* units, int coun
 
 }  // namespace
 
-Figures figures_of(const Model& model, const Model& twin) {
+Figures figures_of(const Model& model, const Model& twin, const Model* teacher) {
   const Config& config = model.config();
   const int64_t length = config.train.sequence_length, step = capacity_changes(config).back();
   const int64_t element = config.train.precision == Precision::bfloat16 ? 2 : 4;
@@ -37,7 +37,7 @@ Figures figures_of(const Model& model, const Model& twin) {
           .dense = model_flops(twin, length, step),
           .kv_bytes = model.cached_bytes_per_token(step, element),
           .dense_kv_bytes = twin.cached_bytes_per_token(step, element),
-          .memory = training_memory(model)};
+          .memory = training_memory(model, teacher)};
 }
 
 Json to_json(const Figures& f) {
@@ -55,6 +55,7 @@ Json to_json(const Figures& f) {
                  {"optimizer", whole(f.memory.optimizer)},
                  {"activations", whole(f.memory.activations)},
                  {"head", whole(f.memory.head)},
+                 {"teacher", whole(f.memory.teacher)},
                  {"slack", whole(f.memory.slack)},
                  {"library", whole(f.memory.library)}}}};
   if (f.measured) json["measured"] = phases(*f.measured);

@@ -18,8 +18,9 @@ struct Figures {
   std::optional<PhaseFlops> measured;       // a token, of a run
 };
 
-// At the capacities in force once every schedule has ended.
-Figures figures_of(const Model& model, const Model& twin);
+// At the capacities in force once every schedule has ended. FLOPs are the model's own, memory is
+// that of a step with its teacher.
+Figures figures_of(const Model& model, const Model& twin, const Model* teacher = nullptr);
 
 Json to_json(const Figures& figures);
 

@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-  std::string file, data, out, resume = "auto";
+  std::string file, data, out, resume = "auto", init;
   bool dry_run = false, force = false;
 };
 
@@ -36,15 +36,29 @@ struct Outlook {
   double tokens = 0, epochs = 0;  // of the whole run; epochs 0: no data set was given
   double seconds = 0;
   double free_memory = 0;
+  std::optional<Checkpoint> teacher;
+  double teacher_parameters = 0, teacher_flops = 0;  // forward, a token; not among the run's
 };
+
+void ask_teacher(const Config& config, const std::string& tokenizer_hash, Outlook& out,
+                 std::shared_ptr<Model>& teacher) {
+  if (config.distill.teacher.empty()) return;
+  out.teacher = open_teacher(config, tokenizer_hash);
+  teacher = std::make_shared<Model>(out.teacher->config);
+  out.teacher_parameters = static_cast<double>(teacher->parameter_count());
+  out.teacher_flops =
+      model_flops(*teacher, config.train.sequence_length, out.teacher->step).expected.decode;
+}
 
 Outlook outlook_of(const Options& options, const Common& common, torch::Device device) {
   Config config = load_config(options.file, common.overrides);
   double corpus = 0;
+  std::string tokenizer;
   if (!options.data.empty()) {
     const Dataset dataset(options.data);
     config = with_vocabulary(config, dataset);
     check_fits(dataset, config);
+    tokenizer = dataset.tokenizer_hash();
     corpus = static_cast<double>(dataset.tokens(Split::train));
   }
   check(config.model.vocab_size > 0, options.file,
@@ -54,10 +68,14 @@ Outlook outlook_of(const Options& options, const Common& common, torch::Device d
   const double speed = kExpectedMfu * gemm_peak_flops_per_second(dtype, device, 0.3);
   const Weightless weightless;
   const Model model(config), twin(dense_twin(config));
-  Outlook out{.figures = figures_of(model, twin), .plan = make_plan(model)};
+  Outlook out;
+  std::shared_ptr<Model> teacher;
+  ask_teacher(config, tokenizer, out, teacher);
+  out.figures = figures_of(model, twin, teacher.get());
+  out.plan = make_plan(model);
   out.tokens = static_cast<double>(out.plan.steps * out.plan.tokens_per_step);
   out.epochs = corpus > 0 ? out.tokens / corpus : 0;
-  out.seconds = out.plan.flops / speed;
+  out.seconds = (out.plan.flops + out.tokens * out.teacher_flops) / speed;
   out.free_memory = static_cast<double>(available_memory_bytes(device));
   return out;
 }
@@ -71,6 +89,11 @@ Json to_json(const Outlook& o) {
   json["flops"] = o.plan.flops;
   json["expected_seconds"] = o.seconds;
   if (o.epochs > 0) json["epochs"] = o.epochs;
+  if (o.teacher)
+    json["teacher"] = {{"checkpoint", o.teacher->folder.string()},
+                       {"step", o.teacher->step},
+                       {"parameters", static_cast<int64_t>(o.teacher_parameters)},
+                       {"flops_per_token", o.teacher_flops}};
   json["parts"] = parts_json(o.figures.routed.parts, 1 / static_cast<double>(o.figures.length));
   return json;
 }
@@ -101,9 +124,15 @@ int dry_run(const Options& options, const Common& common, torch::Device device) 
       outlook.epochs > 0 ? concat(" (", std::lround(100 * outlook.epochs) / 100.0, " epochs)") : "";
   line("run", concat(plan.steps, " steps of ", plan.tokens_per_step, " tokens: ",
                      in_units(outlook.tokens), " tokens", epochs, ", ", flops_text(plan.flops)));
+  if (outlook.teacher)
+    line("teacher", concat(outlook.teacher->folder.string(), ", step ", outlook.teacher->step, ": ",
+                           in_units(outlook.teacher_parameters), " parameters, ",
+                           in_units(outlook.teacher_flops),
+                           " FLOPs a token besides, which the run's do not count"));
   line("memory", concat("about ", in_bytes(memory.total()), " (weights ", in_bytes(memory.weights),
                         ", optimizer ", in_bytes(memory.optimizer), ", activations ",
                         in_bytes(memory.activations), ", head ", in_bytes(memory.head),
+                        memory.teacher > 0 ? ", teacher " + in_bytes(memory.teacher) : "",
                         ", LibTorch ", in_bytes(memory.library), ")"));
   line("expected time", concat("about ", duration_text(outlook.seconds),
                                " at half of this machine's speed of matrix products"));
@@ -143,6 +172,14 @@ class Watcher {
                     note(text);
                   } else {
                     display_.warning(text);
+                  }
+                },
+            .fact =
+                [this](const std::string& text) {
+                  if (!common_.json) {
+                    display_.message(text);
+                  } else if (!common_.quiet) {
+                    note(text);
                   }
                 },
             .step = [this](const StepRecord& record) { step(record); }};
@@ -196,6 +233,10 @@ int run(const Options& options, const Common& common) {
   if (options.dry_run) return dry_run(options, common, device);
   if (options.data.empty())
     throw UsageError("--data DIR is needed: a data set made by `pointwork prepare`");
+  if (!options.init.empty() && options.resume != "auto" && options.resume != "never")
+    throw UsageError(
+        "--init and --resume PATH cannot both be given: --resume goes on with the trainer's state, "
+        "--init begins anew with the weights alone");
   const Config config = load_config(options.file, common.overrides);
   {
     // Before the machine is measured: what is wrong with the data is told at once.
@@ -207,6 +248,7 @@ int run(const Options& options, const Common& common) {
   RunOptions how{.data = options.data,
                  .out = run_folder(options),
                  .resume = options.resume,
+                 .init = options.init,
                  .force = options.force,
                  .name = fs::absolute(run_folder(options)).lexically_normal().filename().string(),
                  .device = device,
@@ -249,14 +291,23 @@ Run add_train(CLI::App& command, Common& common) {
                   "checkpoint or run")
       ->type_name("auto|never|PATH")
       ->capture_default_str();
+  command
+      .add_option("--init", o->init,
+                  "a new run begins with the weights of this checkpoint or run, at step 0, on any "
+                  "data of the same tokenizer; of --out that goes on it changes nothing")
+      ->type_name("PATH");
   command.add_flag("--force", o->force, "replace a run that is there");
   command.add_flag("--dry-run", o->dry_run, "say what it would take; nothing is run");
   command.footer(
       "SIGINT and SIGTERM save and stop after the step; the same command goes on from there, to "
       "the same bits.\n"
+      "With --distill.teacher=PATH another model teaches this one; flops and MFU count the student "
+      "alone. `pointwork convert --upcycle` makes a mixture of experts to go on from.\n"
       "Examples:\n"
       "  pointwork train configs/quickstart-mod.toml --data quickstart/bible/data --out "
       "quickstart/bible/mod\n"
+      "  pointwork train configs/quickstart-dense.toml --data quickstart/bible/data --out "
+      "runs/taught --distill.teacher=quickstart/bible/mod --train.steps=20\n"
       "  pointwork train configs/mod.toml --train.flops=1e15 --dry-run");
   return [=, &common] { return run(*o, common); };
 }

@@ -40,6 +40,7 @@ Run add_verify(CLI::App& command, Common& common);
 Run add_config(CLI::App& command, Common& common);
 Run add_bench(CLI::App& command, Common& common);
 Run add_report(CLI::App& command, Common& common);
+Run add_convert(CLI::App& command, Common& common);
 Run add_doctor(CLI::App& command, Common& common);
 
 }  // namespace pointwork::app

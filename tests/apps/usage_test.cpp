@@ -11,8 +11,8 @@
 namespace pointwork::test {
 namespace {
 
-const Words kVerbs = {"tokenizer", "prepare", "train",   "sample", "eval",   "report", "flops",
-                      "bench",     "config",  "inspect", "verify", "logits", "doctor"};
+const Words kVerbs = {"tokenizer", "prepare", "train",   "sample", "eval",   "report",  "flops",
+                      "bench",     "config",  "inspect", "verify", "logits", "convert", "doctor"};
 const std::vector<Words> kInnerVerbs = {{"tokenizer", "train"},  {"tokenizer", "encode"},
                                         {"tokenizer", "decode"}, {"tokenizer", "info"},
                                         {"config", "show"},      {"config", "check"},

@@ -266,6 +266,20 @@ TEST(Problems, OfWarmUpAndDecayThatAreMoreThanTheRun) {
   EXPECT_EQ(with(ScheduleKind::cosine, 0.5, 0.75), Strings{});
 }
 
+TEST(Problems, OfATeacherFromWhomNothingIsLearnt) {
+  const auto with = [](const char* teacher, double hard, double soft) {
+    return problems_after([&](Config& c) {
+      c.distill = {.teacher = teacher, .hard_weight = hard, .soft_weight = soft};
+    });
+  };
+  EXPECT_EQ(with("runs/big", 0, 0),
+            Strings{"distill: hard_weight and soft_weight are both 0, so there is nothing to "
+                    "learn"});
+  EXPECT_EQ(with("runs/big", 0, 1), Strings{});
+  EXPECT_EQ(with("runs/big", 1, 0), Strings{});
+  EXPECT_EQ(with("", 0, 0), Strings{});
+}
+
 TEST(Problems, AreAllTold) {
   EXPECT_EQ(problems_after([](Config& c) {
               c.model.layers.first = {"x"};
@@ -360,6 +374,12 @@ TEST(Remarks, NameOtherKeysThatHaveNoEffect) {
             Strings{"checkpoint.keep_every = 1500 is no multiple of checkpoint.every = 1000: only "
                     "steps that are multiples of both are kept for good"});
   EXPECT_EQ(remarks_after([](Config& c) { c.checkpoint.keep_every = 3000; }), Strings{});
+  EXPECT_EQ(remarks_after([](Config& c) { c.distill.temperature = 2; }),
+            Strings{"distill.temperature has no effect without distill.teacher"});
+  EXPECT_EQ(remarks_after([](Config& c) {
+              c.distill = {.teacher = "runs/big", .soft_weight = 0.5, .temperature = 2};
+            }),
+            Strings{});
 }
 
 }  // namespace

@@ -65,6 +65,43 @@ TEST_P(EveryMemory, OfTensorsIsAsEstimated) {
 
 INSTANTIATE_TEST_SUITE_P(Configs, EveryMemory, testing::ValuesIn(every_config()), name_of);
 
+TEST(TaughtMemory, OfTensorsIsAsEstimated) {
+  const ByteData data;
+  // A teacher of four times the width, whose rows pass where the student's will stand.
+  const auto teacher_config = [](Config config, int64_t width) {
+    config.model.hidden_size = width;
+    return config;
+  };
+  for (const char* precision : {"float32", "bfloat16"}) {
+    for (const int64_t width : {96, 384}) {
+      const Config config = sized({"dense", config_named("dense")}, precision, "1"),
+                   wide = teacher_config(sized({"switch", config_named("switch")}, precision, "1"),
+                                         width);
+      const Model for_count(wide);
+      const MemoryEstimate estimate = training_memory(Model(config), &for_count);
+      EXPECT_GT(estimate.teacher, training_memory(for_count).weights);
+      const auto bytes = std::make_shared<TensorBytes>();
+      {
+        const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, bytes);
+        const auto dtype =
+            wide.train.precision == Precision::bfloat16 ? torch::kBFloat16 : torch::kFloat32;
+        auto student = std::make_shared<Model>(config), teacher = std::make_shared<Model>(wide);
+        for (const auto& [model, seed] : {std::pair{student, 1}, {teacher, 2}}) {
+          initialise(*model, static_cast<uint64_t>(seed));
+          convert(*model, dtype, torch::kCPU);
+        }
+        Trainer trainer(student, data.dataset, std::make_shared<Teacher>(teacher, DistillConfig{}));
+        trainer.step();
+        trainer.step();
+      }
+      const double said = estimate.total() - estimate.library - estimate.slack;
+      EXPECT_NEAR(said / bytes->peak(), 1, kPromised)
+          << precision << ", width " << width << ": said " << said << ", took " << bytes->peak()
+          << "; teacher " << estimate.teacher << ", activations " << estimate.activations;
+    }
+  }
+}
+
 // The program's own peak, mapped files not counted.
 class ProgramMemory : public RunTest,
                       public testing::WithParamInterface<std::tuple<const char*, int>> {};

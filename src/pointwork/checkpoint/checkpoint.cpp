@@ -148,13 +148,10 @@ Checkpoint open_checkpoint(const fs::path& path,
   return open_folder(step_folder(steps, *step));
 }
 
-std::shared_ptr<Model> load_model(const Checkpoint& checkpoint, torch::Device device,
-                                  std::optional<torch::Dtype> dtype) {
+void load_weights(const Checkpoint& checkpoint, Model& model) {
   const torch::NoGradGuard no_grad;
-  auto model = std::make_shared<Model>(checkpoint.config);
-  convert(*model, checkpoint.dtype, torch::kCPU);
   TensorMap saved = load_tensors(checkpoint.folder / kWeights);
-  for (auto& [name, target] : weights_of(*model)) {
+  for (auto& [name, target] : weights_of(model)) {
     const auto found = saved.find(name);
     if (found == saved.end())
       refuse(checkpoint.folder,
@@ -172,6 +169,13 @@ std::shared_ptr<Model> load_model(const Checkpoint& checkpoint, torch::Device de
     refuse(checkpoint.folder, concat("model.safetensors has a tensor '", saved.begin()->first,
                                      "' that the config does not know"));
   }
+}
+
+std::shared_ptr<Model> load_model(const Checkpoint& checkpoint, torch::Device device,
+                                  std::optional<torch::Dtype> dtype) {
+  auto model = std::make_shared<Model>(checkpoint.config);
+  convert(*model, checkpoint.dtype, torch::kCPU);
+  load_weights(checkpoint, *model);
   convert(*model, dtype.value_or(checkpoint.dtype), device);
   return model;
 }
@@ -180,7 +184,8 @@ TrainerFiles load_trainer(const Checkpoint& checkpoint) {
   const fs::path folder = checkpoint.folder / "trainer";
   if (!fs::exists(folder / "state.json")) {
     refuse(checkpoint.folder,
-           "it was saved without the trainer's state, so training cannot resume from it");
+           "it was saved without the trainer's state, so training cannot resume from it (`train "
+           "--init` begins anew with its weights)");
   }
   TrainerFiles files;
   files.tensors = load_tensors(folder / "optimizer.safetensors");

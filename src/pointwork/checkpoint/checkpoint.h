@@ -54,6 +54,11 @@ Checkpoint open_checkpoint(const std::filesystem::path& path,
 std::shared_ptr<Model> load_model(const Checkpoint& checkpoint, torch::Device device,
                                   std::optional<torch::Dtype> dtype = {});
 
+// Fills a model of any config whose parameters and buffers have the names and shapes of the
+// checkpoint's. It must be on the CPU, converted to the checkpoint's dtype. Error naming the first
+// that differs.
+void load_weights(const Checkpoint& checkpoint, Model& model);
+
 // Error where the checkpoint was saved without them.
 TrainerFiles load_trainer(const Checkpoint& checkpoint);
 

@@ -195,6 +195,9 @@ class Checker {
               t.tokens > 0 ? concat(" tokens = ", t.tokens) : "",
               t.flops > 0 ? concat(" flops = ", t.flops) : "");
     }
+    const DistillConfig& d = config_.distill;
+    if (!d.teacher.empty() && d.hard_weight == 0 && d.soft_weight == 0)
+      problem("distill: hard_weight and soft_weight are both 0, so there is nothing to learn");
     const ScheduleConfig& s = config_.schedule;
     if (s.kind == ScheduleKind::wsd && s.warmup_share + s.decay_share > 1) {
       problem("schedule: warmup_share ", s.warmup_share, " and decay_share ", s.decay_share,

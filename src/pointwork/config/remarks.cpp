@@ -21,6 +21,7 @@ class Observer {
     }
     schedule();
     checkpoints();
+    distillation();
     return std::move(remarks_);
   }
 
@@ -134,6 +135,14 @@ class Observer {
     remark_if(c.every > 0 && c.keep_every % c.every != 0, "checkpoint.keep_every = ", c.keep_every,
               " is no multiple of checkpoint.every = ", c.every,
               ": only steps that are multiples of both are kept for good");
+  }
+
+  void distillation() {
+    if (!config_.distill.teacher.empty()) return;
+    Config usual, given;
+    given.distill = config_.distill;
+    for (const std::string& key : changed_keys(usual, given))
+      remark_if(true, key, " has no effect without distill.teacher");
   }
 
   const Config& config_;

@@ -30,9 +30,32 @@ double row_counts(const Config& config) {
   return static_cast<double>(shares.size());
 }
 
+Extent batch_of(const TrainConfig& train) {
+  return {.rows = std::vector<double>(static_cast<size_t>(train.batch_size),
+                                      static_cast<double>(train.sequence_length))};
+}
+
+struct TeacherBytes {
+  double kept = 0;     // throughout a step
+  double passing = 0;  // of the forward pass: one layer after another
+};
+
+TeacherBytes teacher_bytes(const Model& teacher, const TrainConfig& train, double element) {
+  const Extent extent = batch_of(train);
+  const double row = extent.total() * element;
+  const auto width = static_cast<double>(teacher.config().model.hidden_size);
+  // Its logits share the bytes that the student's have alone.
+  TeacherBytes bytes{.kept =
+                         static_cast<double>(teacher.parameter_count()) * element + row * width};
+  for (const BranchPtr& layer : teacher.layers())
+    bytes.passing = std::max(bytes.passing, layer->kept_bytes(extent, element));
+  bytes.passing += 2 * row * width;
+  return bytes;
+}
+
 }  // namespace
 
-MemoryEstimate training_memory(const Model& model) {
+MemoryEstimate training_memory(const Model& model, const Model* teacher) {
   const Config& config = model.config();
   const bool half = config.train.precision == Precision::bfloat16;
   const double element = half ? 2 : 4;
@@ -51,8 +74,7 @@ MemoryEstimate training_memory(const Model& model) {
   // Sums of gradients wait, in float32, through the next micro-batch.
   if (config.train.gradient_accumulation_steps > 1) estimate.optimizer += 4 * parameters;
 
-  Extent extent{.rows = std::vector<double>(static_cast<size_t>(config.train.batch_size),
-                                            static_cast<double>(config.train.sequence_length))};
+  const Extent extent = batch_of(config.train);
   double kept = 2 * rows * size * element;  // the embedded rows, and the final norm's
   if (model.position.defined()) kept += 2 * rows * size * element;
   for (const BranchPtr& layer : model.layers()) kept += layer->kept_bytes(extent, element);
@@ -61,6 +83,11 @@ MemoryEstimate training_memory(const Model& model) {
   estimate.head = chunk + rows * size * element + vocab * size * (half ? 8 : 4);
   // Gradients take the place of activations as the backward pass frees them.
   estimate.activations = std::max(kept, gradients - estimate.head);
+  if (teacher) {
+    const TeacherBytes bytes = teacher_bytes(*teacher, config.train, element);
+    estimate.teacher = bytes.kept;
+    estimate.activations = std::max(estimate.activations, bytes.passing);
+  }
   estimate.slack = kSlack * (estimate.activations + estimate.head);
   estimate.library = kLibraryBytes + (half ? kKernelBytes * row_counts(config) : 0);
   return estimate;

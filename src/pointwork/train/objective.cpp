@@ -51,13 +51,14 @@ BatchTensors to_tensors(const Batch& batch, torch::Device device, BatchOptions o
   return tensors;
 }
 
-Losses compute_losses(Model& model, const BatchTensors& batch, Context& ctx, double z_loss) {
+Losses compute_losses(Model& model, const BatchTensors& batch, Context& ctx, double z_loss,
+                      const TaughtBy* teacher) {
   ctx.rows = batch.rows;
   ModelOutput out = model.forward(batch.input, ctx);
   const CrossEntropyResult entropy =
-      cross_entropy(out.hidden, model.head(), batch.target, {.z_loss = z_loss});
-  Losses losses{entropy.loss, entropy.loss.detach(), entropy.nll_sum, entropy.count,
-                std::move(out.routes)};
+      cross_entropy(out.hidden, model.head(), batch.target, {.z_loss = z_loss}, teacher);
+  Losses losses{entropy.loss,  entropy.language, entropy.nll_sum,
+                entropy.count, entropy.soft_sum, std::move(out.routes)};
   if (!torch::GradMode::is_enabled() || losses.routes.empty()) return losses;
   const auto routers = routers_by_name(model);
   const double averaged = averaged_layers(losses.routes, routers);

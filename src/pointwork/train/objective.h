@@ -22,11 +22,14 @@ struct Losses {
   Tensor language;  // float32 []  cross-entropy (and z-loss) alone
   Tensor nll_sum;   // float64 []
   Tensor count;     // int64 []
+  Tensor soft_sum;  // float64 []  undefined without a teacher
   std::vector<Route> routes;
 };
 
 // total = cross-entropy + Σ over routed branches of Router::loss: the causal decision's, or balance
-// and z of token choice (whose layers may be averaged instead).
-Losses compute_losses(Model& model, const BatchTensors& batch, Context& ctx, double z_loss);
+// and z of token choice (whose layers may be averaged instead). With a teacher the cross-entropy is
+// that of cross_entropy() beside it.
+Losses compute_losses(Model& model, const BatchTensors& batch, Context& ctx, double z_loss,
+                      const TaughtBy* teacher = nullptr);
 
 }  // namespace pointwork

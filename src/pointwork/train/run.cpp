@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <deque>
 
 #include "pointwork/base/check.h"
@@ -26,6 +27,12 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+std::string decimal(double loss) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4f", loss);
+  return text;
+}
+
 // One run from its first step in this process to its last.
 class Run {
  public:
@@ -36,7 +43,7 @@ class Run {
         start_(prepare_run(config, dataset, options, [&](const std::string& text) { say(text); })),
         tokenizer_(Tokenizer::load(dataset.folder())),
         dataset_hash_(dataset.hash()),
-        trainer_(start_.model, dataset),
+        trainer_(start_.model, dataset, start_.teacher),
         metrics_(options.out / "metrics.jsonl"),
         events_(options.out) {
     if (start_.trainer) {
@@ -47,6 +54,7 @@ class Run {
       if (start_.saved_here) saved_ = trainer_.steps_done();
       start_.trainer.reset();  // the optimizer has its own copy
     }
+    for (const std::string& fact : start_.facts) tell(fact);
     metrics_.resume_at(trainer_.steps_done());
     if (start_.existed) events_.resume_at(trainer_.steps_done());
     flops_ = model_flops(trainer_.model(), config_.train.sequence_length, trainer_.steps_done());
@@ -89,6 +97,10 @@ class Run {
     if (view_.note) view_.note(text);
   }
 
+  void tell(const std::string& fact) const {
+    if (view_.fact) view_.fact(fact);
+  }
+
   // A GPU works on the next step while the figures of the last are read.
   void one_step() {
     pending_.push_back(trainer_.step());
@@ -123,6 +135,7 @@ class Run {
                       .learning_rate = outcome.learning_rate,
                       .grad_norm = values.grad_norm,
                       .predictor_grad_norm = values.predictor_grad_norm,
+                      .soft_loss = values.soft_loss,
                       .skipped = values.skipped,
                       .tokens = outcome.tokens,
                       .flops = outcome.flops,
@@ -143,6 +156,7 @@ class Run {
 
     if (outcome.step == plan.steps || due(config_.evaluate.every, outcome.step))
       evaluate_into(record);
+    if (outcome.step == plan.steps) compare_with_teacher(record);
     const Json json = to_json(record);
     metrics_.append(json);
     write_events(record.step, json);
@@ -157,6 +171,25 @@ class Run {
         record.training->layers.empty() ? record.training : trainer_.evaluate(Routing::inference);
     record.alarms = expert_alarms(expert_loads(record.training->layers));
     for (const std::string& text : alarms_.news(record.alarms)) say(text);
+  }
+
+  // How much of what the teacher is better by has come over.
+  void compare_with_teacher(StepRecord& record) {
+    if (!start_.teacher || !record.inference) return;
+    const double student = record.inference->loss, dense = config_.distill.dense_loss;
+    const double teacher = trainer_.evaluate_teacher().loss;
+    record.teacher_loss = teacher;
+    std::string text = concat("validation loss of the teacher ", decimal(teacher),
+                              ", of the student ", decimal(student));
+    if (dense > 0) {
+      record.gain_kept = gain_kept(dense, student, teacher);
+      text += concat(", without a teacher ", decimal(dense),
+                     std::isfinite(*record.gain_kept)
+                         ? concat(": ", std::lround(100 * *record.gain_kept),
+                                  " % of the teacher's gain is kept")
+                         : ": the teacher has no gain that could be kept");
+    }
+    tell(text);
   }
 
   bool can_evaluate() {
@@ -176,12 +209,14 @@ class Run {
 
   void save() {
     const int64_t step = trainer_.steps_done();
+    TrainerFiles files = write_state(trainer_.state(), seconds_);
+    if (start_.teacher) files.state["teacher"] = start_.teacher->hash();
     SaveContent content{.step = step,
                         .tokenizer = tokenizer_.to_json(),
                         .tokenizer_hash = tokenizer_.hash(),
                         .dataset_hash = dataset_hash_,
                         .end_of_text = {},
-                        .trainer = write_state(trainer_.state(), seconds_)};
+                        .trainer = std::move(files)};
     if (const auto end = tokenizer_.id_of("<|endoftext|>")) content.end_of_text = *end;
     // A folder of this step that is there was passed over as damaged.
     save_checkpoint(step_folder(checkpoints(), step), *start_.model, content, /*replace=*/true);

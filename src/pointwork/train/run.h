@@ -15,8 +15,10 @@ struct RunOptions {
   std::filesystem::path out;    // the run's folder
   std::string resume = "auto";  // auto: go on where `out` stands; never: `out` must be new; else a
                                 // checkpoint or run to start from
-  bool force = false;           // replace a run that is there instead of resuming it
-  std::string name;             // for pages; "": the folder's name
+  std::string init;    // a checkpoint or run whose weights a run that begins anew takes; "":
+                       // they are drawn by train.seed
+  bool force = false;  // replace a run that is there instead of resuming it
+  std::string name;    // for pages; "": the folder's name
   torch::Device device = torch::kCPU;
   double peak_flops_per_second = 0;  // of a matrix product; 0: MFU is not known
 };
@@ -24,6 +26,7 @@ struct RunOptions {
 // Who watches. Called from the training thread, between steps.
 struct RunView {
   std::function<void(const std::string& text)> note;  // for people; one line
+  std::function<void(const std::string& text)> fact;  // likewise, and nothing is wrong
   std::function<void(const StepRecord&)> step;
 };
 

@@ -23,8 +23,8 @@ constexpr const char* kConfig = "pointwork.toml";
 
 // Keys that change no weight, so a run may go on with others.
 bool harmless(const std::string& key) {
-  return key == "train.time_limit" || key.rfind("evaluate.", 0) == 0 ||
-         key.rfind("checkpoint.", 0) == 0;
+  return key == "train.time_limit" || key == "distill.dense_loss" ||
+         key.rfind("evaluate.", 0) == 0 || key.rfind("checkpoint.", 0) == 0;
 }
 
 void check_unchanged(const Config& before, const Config& now, const std::string& where) {
@@ -42,9 +42,12 @@ std::string gib(double bytes) {
   return text;
 }
 
-void check_memory(const Model& model, torch::Device device) {
+void check_memory(const Model& model, const std::optional<Checkpoint>& teacher,
+                  torch::Device device) {
   if (!device.is_cpu()) return;
-  const double need = training_memory(model).total();
+  std::optional<Model> taught_by;
+  if (teacher) taught_by.emplace(teacher->config);
+  const double need = training_memory(model, taught_by ? &*taught_by : nullptr).total();
   const auto have = static_cast<double>(available_memory_bytes(device));
   check(need <= have, "training needs about ", gib(need), " of memory, and ", gib(have),
         " are free; lower train.batch_size (and raise train.gradient_accumulation_steps), or the "
@@ -99,17 +102,53 @@ class RunFolder {
   bool made_ = false;
 };
 
-void take_checkpoint(const Checkpoint& checkpoint, const Config& config, const Dataset& dataset,
-                     torch::Device device, RunStart& start) {
-  check_unchanged(checkpoint.config, config, concat("checkpoint ", checkpoint.folder.string()));
+void check_own_tokenizer(const Checkpoint& checkpoint, const Dataset& dataset) {
   check(checkpoint.tokenizer_hash == dataset.tokenizer_hash(), "checkpoint ",
         checkpoint.folder.string(), " was trained with another tokenizer than data set ",
         dataset.folder().string(), " has");
+}
+
+void take_checkpoint(const Checkpoint& checkpoint, const Config& config, const Dataset& dataset,
+                     torch::Device device, RunStart& start) {
+  check_unchanged(checkpoint.config, config, concat("checkpoint ", checkpoint.folder.string()));
+  check_own_tokenizer(checkpoint, dataset);
   check(checkpoint.dataset_hash == dataset.hash(), "checkpoint ", checkpoint.folder.string(),
         " was trained on another data set than ", dataset.folder().string(),
         ", so its place in the data means nothing there");
   start.model = load_model(checkpoint, device);
   start.trainer = load_trainer(checkpoint);
+}
+
+// A run that begins anew: weights by the seed, those of --init, or what a teacher has of them.
+void take_first_weights(const std::optional<Checkpoint>& init, const Config& config,
+                        torch::Device device, RunStart& start) {
+  Model& model = *start.model;
+  if (init) {
+    convert(model, init->dtype, torch::kCPU);
+    load_weights(*init, model);
+    std::string others;
+    for (const std::string& key : changed_keys(init->config, config)) {
+      if (key.starts_with("model.") || key.starts_with("branch."))
+        others += (others.empty() ? "" : ", ") + key;
+    }
+    start.facts.push_back(concat("the weights are those of ", init->folder.string(),
+                                 others.empty() ? "" : ", which had other keys: ", others));
+  } else {
+    initialise(model, static_cast<uint64_t>(config.train.seed));
+  }
+  convert(model, config.train.precision == Precision::bfloat16 ? torch::kBFloat16 : torch::kFloat32,
+          device);
+  if (init || !start.teacher || !config.distill.initialise) return;
+  start.facts.push_back(told(inherit(model, start.teacher->model())));
+}
+
+// One that has changed since would teach something else.
+void check_same_teacher(const RunStart& start, const Checkpoint& from) {
+  if (!start.teacher) return;
+  const std::string before = start.trainer->state.value("teacher", "");
+  check(before == start.teacher->hash(), "checkpoint ", from.folder.string(),
+        " was taught by another checkpoint than distill.teacher is now, ", start.teacher->name(),
+        "; name the old one, or --force begins anew");
 }
 
 // What write_file() was writing when its process died.
@@ -192,13 +231,23 @@ RunStart prepare_run(const Config& config, const Dataset& dataset, const RunOpti
   check_tokenizer(dataset);
   check_fits(dataset, config);
   const bool from_elsewhere = options.resume != "auto" && options.resume != "never";
-  std::optional<Checkpoint> from;
+  std::optional<Checkpoint> from, init, teacher;
   if (from_elsewhere) from = open_checkpoint(options.resume, note);
+  const bool anew = options.force || list_steps(out / "checkpoints").empty();
+  if (anew && !options.init.empty()) {
+    init = open_checkpoint(options.init, note);
+    check_own_tokenizer(*init, dataset);
+  }
+  if (!config.distill.teacher.empty()) {
+    teacher = open_teacher(config, dataset.tokenizer_hash(), note);
+    check(!lies_in(*teacher, out), "distill.teacher is ", teacher->folder.string(),
+          ", a checkpoint of the run itself");
+  }
   RunStart start;
   start.has_validation = dataset.windows(Split::validation, config.train.sequence_length) > 0;
   {
     const Weightless weightless;  // counted before it takes memory
-    check_memory(Model(config), options.device);
+    check_memory(Model(config), teacher, options.device);
   }
   start.model = std::make_shared<Model>(config);
   check_disk(*start.model, out);
@@ -221,13 +270,12 @@ RunStart prepare_run(const Config& config, const Dataset& dataset, const RunOpti
       from = newest_of(out, note);
   }
   start.saved_here = from && lies_in(*from, out);
+  if (teacher) start.teacher = std::make_shared<Teacher>(*teacher, config, options.device);
   if (from) {
     take_checkpoint(*from, config, dataset, options.device, start);
+    check_same_teacher(start, *from);
   } else {
-    initialise(*start.model, static_cast<uint64_t>(config.train.seed));
-    convert(*start.model,
-            config.train.precision == Precision::bfloat16 ? torch::kBFloat16 : torch::kFloat32,
-            options.device);
+    take_first_weights(init, config, options.device, start);
   }
   if (replaces && start.saved_here) {
     for (const int64_t step : list_steps(out / "checkpoints")) {

@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "pointwork/files/steps.h"
 #include "pointwork/train/run.h"
@@ -14,7 +16,9 @@ namespace pointwork {
 struct RunStart {
   std::shared_ptr<RunLock> lock;
   std::shared_ptr<Model> model;         // on its device, in its precision, with its weights
+  std::shared_ptr<Teacher> teacher;     // where there is one
   std::optional<TrainerFiles> trainer;  // where the run goes on
+  std::vector<std::string> facts;       // for people: where its weights come from
   bool existed = false;                 // the folder held a run
   bool saved_here = false;              // the state to go on from is one of the run's checkpoints
   bool has_validation = false;

@@ -25,6 +25,9 @@ Json to_json(const StepRecord& r) {
                {"mfu", number(r.mfu)},
                {"mfu_palm", number(r.mfu_palm)},
                {"peak_memory_bytes", r.peak_memory_bytes}};
+  if (r.soft_loss) json["soft_loss"] = number(*r.soft_loss);
+  if (r.teacher_loss) json["teacher_loss"] = number(*r.teacher_loss);
+  if (r.gain_kept) json["gain_kept"] = number(*r.gain_kept);
   if (!r.inference || !r.training) return json;
   const RouteStats& decision = r.training->decision;
   json["validation_loss"] = number(r.inference->loss);

@@ -12,6 +12,7 @@ namespace pointwork {
 struct StepRecord {
   int64_t step = 0, total_steps = 0;  // steps done, this one included
   double loss = 0, learning_rate = 0, grad_norm = 0, predictor_grad_norm = 0;
+  std::optional<double> soft_loss;  // against the teacher, where there is one
   bool skipped = false;
   double tokens = 0, flops = 0;  // of the run so far
   double seconds = 0;            // of training so far, evaluations and saving not counted
@@ -22,6 +23,7 @@ struct StepRecord {
   std::optional<Evaluation> inference,
       training;                     // at evaluations; a dense model has one and the same
   std::vector<ExpertAlarm> alarms;  // of that evaluation
+  std::optional<double> teacher_loss, gain_kept;  // at the end of a distillation
 };
 
 nlohmann::ordered_json to_json(const StepRecord& record);

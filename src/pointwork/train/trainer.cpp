@@ -65,8 +65,10 @@ void check_fits(const Dataset& dataset, const Config& config) {
         " training tokens, too few for one sequence of ", length, " + 1");
 }
 
-Trainer::Trainer(std::shared_ptr<Model> model, const Dataset& dataset)
+Trainer::Trainer(std::shared_ptr<Model> model, const Dataset& dataset,
+                 std::shared_ptr<Teacher> teacher)
     : model_(std::move(model)),
+      teacher_(std::move(teacher)),
       dataset_(fitting(dataset, model_->config())),
       plan_(make_plan(*model_)),
       optimizer_(*model_, model_->config().optimizer, model_->config().guard),
@@ -84,22 +86,29 @@ StepOutcome Trainer::step() {
   const MovingState moving(*model_);
   Tensor loss =
       torch::zeros({}, torch::TensorOptions().dtype(torch::kFloat32).device(model_->device()));
+  Tensor soft = torch::zeros_like(loss, torch::kFloat64);
   for (const Batch& batch : micro_batches) {
     const BatchTensors tensors =
         to_tensors(batch, model_->device(), {.document_mask = config.train.document_mask});
     Context ctx{.training = true, .step = step_, .seed = static_cast<uint64_t>(config.train.seed)};
-    Losses losses = compute_losses(*model_, tensors, ctx, config.train.z_loss);
+    // First, as nothing is kept for a backward pass yet.
+    std::optional<TaughtBy> taught;
+    if (teacher_) taught = teacher_->targets(tensors);
+    Losses losses =
+        compute_losses(*model_, tensors, ctx, config.train.z_loss, taught ? &*taught : nullptr);
     // Each is a mean over its own targets; the step's is one over all of them, as in one large
     // batch.
     const double share = static_cast<double>(targets_of(batch)) / static_cast<double>(targets);
     (micro_batches.size() == 1 ? losses.total : losses.total * share).backward();
     optimizer_.accumulate();
     loss += losses.language.to(torch::kFloat32) * share;
+    if (taught) soft += losses.soft_sum / static_cast<double>(targets);
     note_routers(losses.routes, outcome);
   }
   outcome.learning_rate =
       learning_rate_at(config.schedule, config.optimizer.learning_rate, step_, plan_.steps);
   outcome.loss = loss;
+  if (teacher_) outcome.soft_loss = soft.to(torch::kFloat32);
   outcome.update = optimizer_.step(outcome.learning_rate, loss);
   model_->end_step();
   moving.undo_where(outcome.update.skipped);
@@ -114,10 +123,12 @@ StepOutcome Trainer::step() {
 StepValues Trainer::read(const StepOutcome& outcome) const {
   const UpdateResult& update = outcome.update;
   const Tensor host = torch::stack({outcome.loss, update.grad_norm, update.predictor_grad_norm,
-                                    update.skipped, update.skipped_in_row})
+                                    update.skipped, update.skipped_in_row,
+                                    outcome.soft_loss.defined() ? outcome.soft_loss : outcome.loss})
                           .to(torch::kCPU, torch::kFloat64);
   const double* value = host.data_ptr<double>();
-  StepValues values{value[0], value[1], value[2], value[3] != 0, ""};
+  StepValues values{value[0], value[1], value[2], {}, value[3] != 0, ""};
+  if (outcome.soft_loss.defined()) values.soft_loss = value[5];
   if (values.skipped && outcome.finite.defined()) {
     const Tensor finite = outcome.finite.cpu();
     for (size_t i = outcome.routers.size(); i-- > 0;)
@@ -138,16 +149,24 @@ StepValues Trainer::read(const StepOutcome& outcome) const {
   return values;
 }
 
-Evaluation Trainer::evaluate(Routing routing) {
+EvaluateOptions Trainer::evaluate_options(Routing routing) const {
   const Config& config = model_->config();
-  return pointwork::evaluate(*model_, dataset_,
-                             {.routing = routing,
-                              .sequences = config.evaluate.sequences,
-                              .length = config.train.sequence_length,
-                              .batch = config.train.batch_size,
-                              .document_mask = config.train.document_mask,
-                              .step = step_,
-                              .seed = static_cast<uint64_t>(config.train.seed)});
+  return {.routing = routing,
+          .sequences = config.evaluate.sequences,
+          .length = config.train.sequence_length,
+          .batch = config.train.batch_size,
+          .document_mask = config.train.document_mask,
+          .step = step_,
+          .seed = static_cast<uint64_t>(config.train.seed)};
+}
+
+Evaluation Trainer::evaluate(Routing routing) {
+  return pointwork::evaluate(*model_, dataset_, evaluate_options(routing));
+}
+
+Evaluation Trainer::evaluate_teacher() {
+  check(teacher_ != nullptr, "[trainer] there is no teacher to evaluate");
+  return teacher_->evaluate(dataset_, evaluate_options(Routing::inference));
 }
 
 TrainerState Trainer::state() const {

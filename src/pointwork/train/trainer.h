@@ -2,10 +2,12 @@
 // One training step after another. No files, no terminal: run.h has those.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "pointwork/data/loader.h"
+#include "pointwork/train/distill.h"
 #include "pointwork/train/evaluate.h"
 #include "pointwork/train/objective.h"
 #include "pointwork/train/optimizer.h"
@@ -19,6 +21,7 @@ struct StepOutcome {
   double learning_rate = 0;
   double tokens = 0, flops = 0;  // of the run so far
   Tensor loss;                   // float32 []  of the language model, mean over targets
+  Tensor soft_loss;              // float32 []  against the teacher, likewise; undefined without
   UpdateResult update;
   std::vector<std::string> routers;  // of each Route, in order
   Tensor finite;                     // bool [routes]  whether its scores were numbers
@@ -27,6 +30,7 @@ struct StepOutcome {
 // The rest of it, on the host.
 struct StepValues {
   double loss = 0, grad_norm = 0, predictor_grad_norm = 0;
+  std::optional<double> soft_loss;  // where there is a teacher
   bool skipped = false;
   std::string
       bad_router;  // of a step that was skipped: the first router whose scores were no numbers
@@ -46,13 +50,15 @@ void check_fits(const Dataset& dataset, const Config& config);
 class Trainer {
  public:
   // `model` is on its device, in its precision, and initialised. Errors as check_fits().
-  Trainer(std::shared_ptr<Model> model, const Dataset& dataset);
+  Trainer(std::shared_ptr<Model> model, const Dataset& dataset,
+          std::shared_ptr<Teacher> teacher = nullptr);
 
   StepOutcome step();
   // Waits for that step. Error once guard.max_skipped steps in a row were masked.
   StepValues read(const StepOutcome& outcome) const;
   bool finished() const { return step_ >= plan_.steps; }
   Evaluation evaluate(Routing routing);
+  Evaluation evaluate_teacher();  // on the same windows
 
   TrainerState state() const;
   void restore(const TrainerState& state);
@@ -62,7 +68,10 @@ class Trainer {
   const Model& model() const { return *model_; }
 
  private:
+  EvaluateOptions evaluate_options(Routing routing) const;
+
   std::shared_ptr<Model> model_;
+  std::shared_ptr<Teacher> teacher_;
   const Dataset& dataset_;
   Plan plan_;
   Optimizer optimizer_;
