@@ -15,7 +15,7 @@ std::vector<float> logits_of(const fs::path& checkpoint, const fs::path& out,
                              const std::string& routing) {
   const fs::path ids = out.parent_path() / "ids.json";
   put(ids, "[[5, 17, 120, 33, 8, 250, 9, 64], [1, 2, 3, 4, 5, 6, 7, 8]]");
-  answer_of({"logits", checkpoint, "--ids", ids, "--out", out, "--routing", routing});
+  answer_of({"logits", checkpoint, "--ids", ids, "--out", out, "--force", "--routing", routing});
   const SafetensorsFile file(out);
   const auto bytes = file.bytes(*file.find("logits"));
   std::vector<float> values(bytes.size() / sizeof(float));
