@@ -277,9 +277,8 @@ TEST_F(TokenizerProgram, JsonLinesAreTextsOfTheirOwn) {
   }
   const ProgramResult ids = run({"encode", path, "--jsonl"}, {.input = lines});
   EXPECT_EQ(ids.out, expected) << ids.err;
-  // Where a space stands in front this kind of tokenizer puts none, and decoding takes one away.
   EXPECT_EQ(run({"decode", path, "--jsonl"}, {.input = ids.out}).out,
-            "\"the cat\"\n\"\"\n\"a\\nb\"\n\"the\"\n");
+            "\"the cat\"\n\"\"\n\"a\\nb\"\n\"the\"\n");  // one space is its mark
   expect_refused(run({"encode", path, "--jsonl"}, {.input = "\"a\"\n{\n"}), 1,
                  {"line 2", "not valid JSON"});
   expect_refused(run({"encode", path, "--jsonl"}, {.input = "7\n"}), 1, {"line 1", "JSON string"});
