@@ -252,8 +252,8 @@ TEST_F(TokenizerProgram, ReadsTheTokenizersOfOthers) {
   const fs::path golden = fs::path(POINTWORK_SOURCE_DIR) / "tests" / "golden" / "tokenizers";
   fs::create_directories(folder_ / "spm");
   fs::copy_file(golden / "bpe_llama.model", folder_ / "spm" / "tokenizer.model");
-  for (const std::string path : {(golden / "llama3.json").string(), (golden / "t5.json").string(),
-                                 std::string(folder_ / "spm")}) {
+  for (const std::string& path : {(golden / "llama3.json").string(), (golden / "t5.json").string(),
+                                  std::string(folder_ / "spm")}) {
     const Tokenizer expected = Tokenizer::load(path);
     const Json facts = Json::parse(run({"info", path, "--json"}).out);
     EXPECT_EQ(facts.at("hash"), expected.hash());
