@@ -34,13 +34,16 @@ class DistillRun : public RunTest {
     all.push_back("--distill.teacher=" + teacher_.string());
     return all;
   }
+  // Made once a program.
   void SetUp() override {
-    teacher_ = out("teacher");
-    must(learn(config("\"dense\", \"moe\"", kSwitch), teacher_));
+    static const TemporaryFolder folder;
+    teacher_ = folder.path() / "teacher";
+    sparse_ = config("\"dense\", \"moe\"", kSwitch);
+    if (!fs::exists(teacher_)) must(learn(sparse_, teacher_));
     student_ = config("\"dense\"");
   }
 
-  fs::path teacher_, student_;
+  fs::path teacher_, sparse_, student_;
   int count_ = 0;
 };
 
@@ -100,15 +103,14 @@ TEST_F(DistillRun, GoesOnToTheSameBits) {
 }
 
 TEST_F(DistillRun, ATeacherThatHasChangedIsRefused) {
-  must(taught(out(), {"--train.steps=2"}));
-  EXPECT_EQ(load_config(out() / "pointwork.toml").train.steps, 2);
+  const fs::path made = out("own");
+  must(learn(sparse_, made));
+  teacher_ = made;
   const ProgramResult stopped =
       run_program(taught(out("long"), {"--train.steps=300"}), after_steps(out("long"), 20, SIGINT));
   ASSERT_EQ(stopped.status, 128 + SIGINT);
   // The run that teaches is made anew, longer.
-  Words longer = learn(config("\"dense\", \"moe\"", kSwitch), teacher_, {"--force"});
-  longer.emplace_back("--train.steps=14");
-  must(longer);
+  must(learn(sparse_, teacher_, {"--force", "--train.steps=14"}));
   expect_refused(taught(out("long"), {"--train.steps=300"}),
                  {"checkpoint " + last_step(out("long")).string(), "taught by another checkpoint",
                   last_step(teacher_).string(), "--force"});
@@ -182,10 +184,9 @@ TEST_F(DistillRun, ADryRunNamesTheTeacher) {
 using InitRun = DistillRun;
 
 TEST_F(InitRun, BeginsWithTheWeightsOfAnother) {
-  const fs::path config = this->config("\"dense\", \"moe\"", kSwitch);
   const Words more = {"--init", teacher_, "--optimizer.learning_rate=1e-9",
                       "--branch.experts.route.capacity_factor=2"};
-  Words all = learn(config, out(), more);
+  Words all = learn(sparse_, out(), more);
   std::erase(all, "--quiet");
   const ProgramResult result = must(all);
   expect_in(result.err, {"the weights are those of " + last_step(teacher_).string(),
@@ -199,17 +200,16 @@ TEST_F(InitRun, BeginsWithTheWeightsOfAnother) {
       json_lines_of(content_of(teacher_ / "metrics.jsonl")).back()["validation_loss"].get<double>(),
       1e-4);
   // The same command goes on, or is done.
-  EXPECT_EQ(must(learn(config, out(), more)).out, "");
+  EXPECT_EQ(must(learn(sparse_, out(), more)).out, "");
 }
 
 TEST_F(InitRun, GoesOnToTheSameBitsWithTheSameCommand) {
-  const fs::path config = this->config("\"dense\", \"moe\"", kSwitch);
   const Words more = {"--train.steps=300", "--checkpoint.every=100", "--init", teacher_};
   const ProgramResult stopped =
-      run_program(learn(config, out(), more), after_steps(out(), 20, SIGTERM));
+      run_program(learn(sparse_, out(), more), after_steps(out(), 20, SIGTERM));
   EXPECT_EQ(stopped.status, 128 + SIGTERM) << stopped.err;
-  must(learn(config, out(), more));
-  must(learn(config, out("straight"), more));
+  must(learn(sparse_, out(), more));
+  must(learn(sparse_, out("straight"), more));
   expect_same_end(out(), out("straight"));
 }
 
@@ -222,7 +222,7 @@ TEST_F(InitRun, WeightsThatDoNotFitAreNamed) {
   };
   const std::string name = "checkpoint " + last_step(teacher_).string();
   refused(student_, {}, {name, "no tensor 'layers.1.mlp.down', which the config asks for"});
-  refused(config("\"dense\", \"moe\"", kSwitch), {"--model.hidden_size=32"},
+  refused(sparse_, {"--model.hidden_size=32"},
           {name, "tensor 'embedding' must be", "[257, 32] but is", "[257, 16]"});
   Words both = learn(student_, out(), {"--init", teacher_, "--resume", teacher_});
   const ProgramResult result = run_program(both);
