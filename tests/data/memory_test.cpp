@@ -56,6 +56,11 @@ int64_t growth(const fs::path& input, const fs::path& out) {
   return grown;
 }
 
+// Of three runs: what is kept is kept in each, while how far threads run ahead differs.
+int64_t least_growth(const fs::path& input, const fs::path& out) {
+  return std::min({growth(input, out), growth(input, out), growth(input, out)});
+}
+
 void fill(const fs::path& path, int64_t mebibytes, bool lines) {
   std::ofstream out(path, std::ios::binary);
   std::string block;
@@ -72,16 +77,14 @@ TEST(Memory, StaysFlatAsInputsGrow) {
   for (const bool lines : {false, true}) {
     const fs::path small = folder / (lines ? "small.jsonl" : "small.txt"),
                    large = folder / (lines ? "large.jsonl" : "large.txt");
-    fill(small, 24, lines);
+    fill(small, 60, lines);
     fill(large, 240, lines);
-    const int64_t few = growth(small, folder / "a"), many = growth(large, folder / "b");
+    const int64_t few = least_growth(small, folder / "a"), many = least_growth(large, folder / "b");
     RecordProperty(lines ? "json_lines_small_mib" : "text_small_mib", static_cast<int>(few));
     RecordProperty(lines ? "json_lines_large_mib" : "text_large_mib", static_cast<int>(many));
-    std::printf("%s: %lld MiB for 24, %lld MiB for 240\n", lines ? "JSON lines" : "text",
+    std::printf("%s: %lld MiB for 60, %lld MiB for 240\n", lines ? "JSON lines" : "text",
                 static_cast<long long>(few), static_cast<long long>(many));
-    // Kept text would grow by all of the further 216 MiB, its tokens by half of that; what the
-    // allocator holds for its threads differs from run to run.
-    EXPECT_LT(many, few + 216 / 4);
+    EXPECT_LT(many, few + 24);
     EXPECT_LT(many, 96);
     fs::remove(large);
   }
