@@ -81,7 +81,7 @@ std::vector<Continuation> continue_prompts(Model& model, const Tokenizer& tokeni
   };
   GenerateOptions generate = options.generate;
   generate.vocabulary = tokenizer.vocab_size();
-  if (const auto end = tokenizer.id_of("<|endoftext|>")) generate.end_token = *end;
+  if (const auto end = tokenizer.find_end_of_text()) generate.end_token = *end;
   generate.on_token = [&](int64_t row, int32_t token) {
     const auto r = static_cast<size_t>(row);
     emit(r, writers[r].push(token));

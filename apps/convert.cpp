@@ -78,7 +78,7 @@ int upcycle(const Options& options, const Common& common) {
                       .end_of_text = {},
                       .trainer = {}};
   if (loaded.tokenizer) {
-    if (const auto end = loaded.tokenizer->id_of("<|endoftext|>")) content.end_of_text = *end;
+    if (const auto end = loaded.tokenizer->find_end_of_text()) content.end_of_text = *end;
   }
   save_checkpoint(options.to, *model, content, options.force);
 

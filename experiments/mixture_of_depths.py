@@ -28,15 +28,7 @@ def main():
     options = suite.arguments(__doc__, "mixture_of_depths")
     work = suite.Suite(options, HERE / "small.toml", 512)
     data = work.out / "data" if options.table else work.dataset(megabytes=40)
-    results = {name: [] for name in VARIANTS}
-    # Seed by seed, so that an interrupted suite has compared everything at least once.
-    for seed in options.seeds:
-        for name, overrides in VARIANTS.items():
-            if (options.only and name not in options.only) or (name in ONE_SEED and seed != options.seeds[0]):
-                continue
-            result = work.run(f"{name}-{seed}", [*overrides, f"--train.seed={seed}"], data)
-            if result:
-                results[name].append(result)
+    results = work.run_all(VARIANTS, data, ONE_SEED)
 
     print(f"Machine: {suite.machine()}.\n")
     print("| model | seeds | steps | tokens | loss, training routing | loss, inference routing | share | agreement | precision | recall |")

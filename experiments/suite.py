@@ -88,6 +88,21 @@ class Suite:
         temporary.rename(result)
         return answer
 
+    def run_all(self, variants, data, one_seed=()):
+        """{name: results of its seeds}, of those there are or can be had; `{out}` and `{seed}` in an override stand for this suite's."""
+        options = self.options
+        results = {name: [] for name in variants}
+        # Seed by seed, so that an interrupted suite has compared everything at least once.
+        for seed in options.seeds:
+            for name, overrides in variants.items():
+                if (options.only and name not in options.only) or (name in one_seed and seed != options.seeds[0]):
+                    continue
+                words = [word.replace("{out}", str(self.out)).replace("{seed}", str(seed)) for word in overrides]
+                result = self.run(f"{name}-{seed}", [*words, f"--train.seed={seed}"], data)
+                if result:
+                    results[name].append(result)
+        return results
+
 
 def spread(values):
     """Mean and standard error of a few seeds."""

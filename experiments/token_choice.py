@@ -74,15 +74,7 @@ def main():
     options = suite.arguments(__doc__, "token_choice")
     work = suite.Suite(options, HERE / "experts.toml", 512)
     data = work.out / "data" if options.table else work.dataset(megabytes=40)
-    results = {name: [] for name in VARIANTS}
-    for seed in options.seeds:
-        for name, overrides in VARIANTS.items():
-            if (options.only and name not in options.only) or (seed != options.seeds[0] and name not in ALL_SEEDS):
-                continue
-            words = [word.format(out=work.out, seed=seed) if "{out}" in word else word for word in overrides]
-            result = work.run(f"{name}-{seed}", [*words, f"--train.seed={seed}"], data)
-            if result:
-                results[name].append(result)
+    results = work.run_all(VARIANTS, data, VARIANTS.keys() - ALL_SEEDS)
 
     print(f"Machine: {suite.machine()}.\n")
     print("| model | seeds | steps | loss, training routing | loss, inference routing | routed share | dropped | busiest expert | dead experts |")

@@ -1,8 +1,7 @@
 #include "pointwork/config/route_problems.h"
 
-#include <cmath>
-
 #include "pointwork/base/printable.h"
+#include "pointwork/config/expert_capacity.h"
 #include "pointwork/config/grammar.h"
 
 namespace pointwork {
@@ -77,23 +76,15 @@ class RouteChecker {
     const TokenChoiceConfig& t = route_;
     if (t.dropless || t.capacity_per_sequence > 0 || t.min_capacity > 0 || t.top_k > t.choices())
       return;
-    const int64_t rows = config_.train.batch_size * config_.train.sequence_length;
-    const int64_t group = t.num_experts == 1 ? config_.train.sequence_length
-                          : t.group_size > 0 ? std::min(t.group_size, rows)
-                                             : rows;
-    const double share = t.target_active > 0
-                             ? t.target_active / static_cast<double>(t.num_experts)
-                             : static_cast<double>(t.top_k) / static_cast<double>(t.choices());
+    const int64_t each = config_.train.sequence_length, rows = config_.train.batch_size * each;
     const auto check_factor = [&](const char* key, double factor) {
-      const double slots = factor * share * static_cast<double>(group);
-      const double whole = t.capacity_rounding == CapacityRounding::floor   ? std::floor(slots)
-                           : t.capacity_rounding == CapacityRounding::round ? std::round(slots)
-                                                                            : std::ceil(slots);
-      if (whole < 1)
-        problem(".route.", key, " = ", factor, " gives each of ", t.num_experts, " experts ", slots,
-                " slots in a group of ", group,
-                " tokens, which is 0 after rounding: give "
-                "min_capacity, a larger factor, or fewer experts");
+      const CapacityGroups groups = capacity_groups(t, factor, {.rows = rows, .each = each});
+      const int64_t group = groups.rows > 0 ? groups.rows : rows;
+      if (groups.capacity < 1)
+        problem(".route.", key, " = ", factor, " gives each of ", t.num_experts, " experts ",
+                fair_slots(t, factor, group), " slots in a group of ", group,
+                " tokens, which is 0 after rounding: give min_capacity, a larger factor, or fewer "
+                "experts");
     };
     check_factor("capacity_factor", t.capacity_factor);
     check_factor("eval_capacity_factor", t.eval_capacity_factor);

@@ -1,7 +1,6 @@
 #include "pointwork/route/token_choice.h"
 
 #include <algorithm>
-#include <cmath>
 #include <tuple>
 
 #include "pointwork/base/check.h"
@@ -15,15 +14,6 @@ int64_t groups_of(const CapacityGroups& groups, int64_t rows) {
   return groups.rows > 0 ? (rows + groups.rows - 1) / groups.rows : 1;
 }
 
-// Whole steps of a capacity; a product such as 0.1 · 30 is not let past the whole number that it
-// means.
-double rounded(double capacity, CapacityRounding rounding) {
-  const double slack = 1e-12 * capacity;
-  if (rounding == CapacityRounding::floor) return std::floor(capacity + slack);
-  if (rounding == CapacityRounding::ceil) return std::ceil(capacity - slack);
-  return std::floor(capacity + slack + 0.5);
-}
-
 // No pair is lost, and none has more than one slot.
 [[maybe_unused]] bool conserves(const Route& route) {
   const RouteCounts counts = count_choices(route);
@@ -35,31 +25,16 @@ double rounded(double capacity, CapacityRounding rounding) {
 
 }  // namespace
 
-int64_t expert_capacity(const TokenChoiceConfig& config, double factor, int64_t group) {
-  const auto rows = static_cast<double>(group);
-  const double fair = config.target_active > 0 ? factor * config.target_active * rows /
-                                                     static_cast<double>(config.num_experts)
-                                               : factor * static_cast<double>(config.top_k) * rows /
-                                                     static_cast<double>(config.choices());
-  const double least = static_cast<double>(config.min_capacity);
-  return static_cast<int64_t>(
-      std::min(rows, std::max(rounded(fair, config.capacity_rounding), least)));
-}
-
 CapacityGroups capacity_groups(const std::string& name, const TokenChoiceConfig& config,
-                               double factor, const Rows& rows, bool by_sequence) {
+                               double factor, const Rows& rows) {
   const int64_t count = rows.count();
-  const bool sequences = by_sequence || config.capacity_per_sequence > 0;
-  check(!sequences || rows.each > 0, "[", name,
+  check(!by_sequence(config) || rows.each > 0, "[", name,
         "] a capacity in each sequence needs sequences of equal length");
-  CapacityGroups groups{.rows = sequences ? rows.each : config.group_size};
-  const int64_t full = groups.rows > 0 ? std::min(groups.rows, count) : count;
-  if (full == count) groups.rows = 0;
-  if (config.dropless || count == 0) return groups;
-  groups.capacity = config.capacity_per_sequence > 0 ? std::min(full, config.capacity_per_sequence)
-                                                     : expert_capacity(config, factor, full);
-  check(groups.capacity > 0, "[", name, "] experts have a capacity of 0: a factor of ", factor,
-        " in groups of ", full, " rows, and a min_capacity of ", config.min_capacity);
+  const CapacityGroups groups = capacity_groups(config, factor, {.rows = count, .each = rows.each});
+  check(groups.capacity > 0 || config.dropless || count == 0, "[", name,
+        "] experts have a capacity of 0: a factor of ", factor, " in groups of ",
+        groups.rows > 0 ? groups.rows : count, " rows, and a min_capacity of ",
+        config.min_capacity);
   return groups;
 }
 

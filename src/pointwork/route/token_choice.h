@@ -5,28 +5,16 @@
 
 #include <string>
 
-#include "pointwork/config/token_choice_config.h"
+#include "pointwork/config/expert_capacity.h"
 #include "pointwork/route/route.h"
 #include "pointwork/route/rows.h"
 
 namespace pointwork {
 
-// Where experts are full.
-struct CapacityGroups {
-  int64_t rows = 0;  // consecutive rows of a group, of which the last may have fewer; 0: all are
-                     // one
-  int64_t capacity = 0;  // slots of an expert in each group; 0: dropless
-};
-
-// Slots of an expert for `group` rows (Switch eq. 3): f·k·G / (E + O), or f·a·G / E where a mean of
-// a = target_active experts is held; at least min_capacity, and at most G.
-int64_t expert_capacity(const TokenChoiceConfig& config, double factor, int64_t group);
-
-// Groups of group_size local rows, whose capacity is that of a full group, also in the last; or a
-// sequence each where `by_sequence` or capacity_per_sequence says so, for which all must have as
-// many rows. A capacity of 0 is an Error. `name`: of the branch, for errors.
+// capacity_groups() of local rows. Error where a group is a sequence and not all have as many rows,
+// and where a capacity comes out as 0. `name`: of the branch, for errors.
 CapacityGroups capacity_groups(const std::string& name, const TokenChoiceConfig& config,
-                               double factor, const Rows& rows, bool by_sequence);
+                               double factor, const Rows& rows);
 
 // The k choices of the highest scores, best first, ties to the lower choice, NaN lowest; all kEmpty
 // where a row is not valid. score [T, M], valid bool [T] or undefined → int32 [T, k]

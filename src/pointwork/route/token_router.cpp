@@ -20,9 +20,7 @@ Tensor gathered(const Tensor& table, const Tensor& choice) {
 }  // namespace
 
 TokenRouter::TokenRouter(const RouterOptions& options, const RouteConfig& config)
-    : Router(options.name, config),
-      one_(config.num_experts == 1),
-      width_(static_cast<double>(options.size)) {
+    : Router(options.name, config), one_(config.num_experts == 1) {
   check(one_ || !options.attends, "[", name_,
         "] a branch with attention in it must have one expert but has ", config.num_experts);
   weight = register_parameter("weight", torch::empty({config.choices(), options.size}));
@@ -107,14 +105,12 @@ Tensor TokenRouter::combine_weight(const Tensor& probability, const Tensor& choi
   return config_.routed_scaling_factor == 1 ? weight : weight * config_.routed_scaling_factor;
 }
 
-CapacityGroups TokenRouter::groups(const Rows& rows, double factor) const {
-  return capacity_groups(name_, config_, factor, rows, one_);
-}
-
 CapacityGroups TokenRouter::groups(const Context& ctx) const {
   if (ctx.routing == Routing::inference || config_.dropless)
     return {.rows = one_ ? ctx.rows.each : config_.group_size, .capacity = 0};
-  return groups(ctx.rows, ctx.training ? config_.capacity_factor : config_.eval_capacity_factor);
+  return capacity_groups(name_, config_,
+                         ctx.training ? config_.capacity_factor : config_.eval_capacity_factor,
+                         ctx.rows);
 }
 
 Route TokenRouter::forward(const Tensor& x, Context& ctx) {
@@ -198,17 +194,12 @@ double TokenRouter::share(int64_t) const {
 double TokenRouter::slot_share(double rows, double each) const {
   const auto most = static_cast<double>(std::min(config_.top_k, config_.num_experts));
   if (config_.dropless || rows <= 0) return one_ ? 1 : most;
-  const bool sequences = one_ || config_.capacity_per_sequence > 0;
-  const auto count = static_cast<int64_t>(rows);
-  const int64_t group = sequences                ? static_cast<int64_t>(each)
-                        : config_.group_size > 0 ? std::min(config_.group_size, count)
-                                                 : count;
+  const RowCount of{.rows = static_cast<int64_t>(rows), .each = static_cast<int64_t>(each)};
+  const CapacityGroups limits = capacity_groups(config_, config_.capacity_factor, of);
+  const double group = static_cast<double>(limits.rows > 0 ? limits.rows : of.rows);
   if (group == 0) return 0;
-  const int64_t capacity = config_.capacity_per_sequence > 0
-                               ? std::min(group, config_.capacity_per_sequence)
-                               : expert_capacity(config_, config_.capacity_factor, group);
-  const double groups = std::ceil(rows / static_cast<double>(group));
-  const double slots = groups * static_cast<double>(config_.num_experts * capacity);
+  const double slots =
+      std::ceil(rows / group) * static_cast<double>(config_.num_experts * limits.capacity);
   return std::min(slots / rows, one_ ? 1.0 : most);
 }
 

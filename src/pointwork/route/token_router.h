@@ -40,13 +40,11 @@ class TokenRouter : public Router {
                              const Context& ctx) const;
   Tensor uniform(const char* what, const Context& ctx, int64_t width) const;
   CapacityGroups groups(const Context& ctx) const;
-  CapacityGroups groups(const Rows& rows, double factor) const;
   double slot_share(double rows, double each) const;
 
-  bool one_;      // one expert: slots by sequence
-  double width_;  // D
-  Tensor load_;   // float32 [E + O], of this step
-  Tensor rows_;   // float32 []
+  bool one_;     // one expert: slots by sequence
+  Tensor load_;  // float32 [E + O], of this step
+  Tensor rows_;  // float32 []
 };
 
 }  // namespace pointwork

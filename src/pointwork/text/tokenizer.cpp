@@ -86,12 +86,19 @@ const std::vector<int32_t>& Tokenizer::ids_before() const { return impl_->parts.
 
 const std::vector<int32_t>& Tokenizer::ids_after() const { return impl_->parts.bounds.after; }
 
-int32_t Tokenizer::end_of_text() const {
+std::optional<int32_t> Tokenizer::find_end_of_text() const {
   if (!ids_after().empty()) return ids_after().back();
   for (const char* name : {kEndOfText, "<|end_of_text|>", "</s>", "<eos>"}) {
-    if (const std::optional<int32_t> id = id_of(name)) return *id;
+    if (const std::optional<int32_t> id = id_of(name)) return id;
   }
-  fail("the tokenizer has no ", kEndOfText, ", nor any other token that ends a text");
+  return std::nullopt;
+}
+
+int32_t Tokenizer::end_of_text() const {
+  const std::optional<int32_t> id = find_end_of_text();
+  check(id.has_value(), "the tokenizer has no ", kEndOfText,
+        ", nor any other token that ends a text");
+  return *id;
 }
 
 std::string Tokenizer::to_json() const {

@@ -48,6 +48,7 @@ class Tokenizer {
   // What the file puts after a text, else the first there is of <|endoftext|>, <|end_of_text|>,
   // </s> and <eos>; Error where there is none.
   int32_t end_of_text() const;
+  std::optional<int32_t> find_end_of_text() const;  // the same, nothing where there is none
   std::string to_json() const;  // tokenizer.json, loadable by Hugging Face tokenizers: as read,
                                 // where one was read
   std::string hash() const;     // XXH3-128 of vocabulary, merges, special tokens: what ids mean

@@ -217,7 +217,7 @@ class Run {
                         .dataset_hash = dataset_hash_,
                         .end_of_text = {},
                         .trainer = std::move(files)};
-    if (const auto end = tokenizer_.id_of("<|endoftext|>")) content.end_of_text = *end;
+    if (const auto end = tokenizer_.find_end_of_text()) content.end_of_text = *end;
     // A folder of this step that is there was passed over as damaged.
     save_checkpoint(step_folder(checkpoints(), step), *start_.model, content, /*replace=*/true);
     prune_steps(checkpoints(), {.keep_last = config_.checkpoint.keep_last,
