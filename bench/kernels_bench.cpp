@@ -20,6 +20,7 @@
 #include "pointwork/kernels/choose.h"
 #include "pointwork/kernels/cross_entropy.h"
 #include "pointwork/kernels/few_rows.h"
+#include "pointwork/kernels/gru.h"
 #include "pointwork/kernels/norm.h"
 #include "pointwork/kernels/rope.h"
 #include "pointwork/kernels/rows.h"
@@ -268,6 +269,24 @@ void add_heads(const std::string& suffix, Model m) {
   });
 }
 
+// A router's state of 256, as training steps it.
+void add_gru(const std::string& suffix, Model m) {
+  const int64_t rows = m.rows(), state = 256, n = rows * state;
+  const auto count = static_cast<double>(n);
+  add("gru_cell" + suffix, [=] {
+    Buffer<float> a(3 * n), c(3 * n), h(n), out(n), kept(4 * n);
+    return Work{size<float>(12 * n), (3 * kExp + 12) * count,
+                [=] { cpu::gru_cell<float>(a, c, h, out, kept, rows, state); }};
+  });
+  add("gru_cell_backward" + suffix, [=] {
+    Buffer<float> d_out(n), kept(4 * n), h(n), d_a(3 * n), d_c(3 * n), d_h(n);
+    return Work{size<float>(13 * n), 16 * count, [=] {
+                  cpu::gru_cell_backward<float>(d_out, kept, nullptr, h, d_a, d_c, d_h, rows,
+                                                state);
+                }};
+  });
+}
+
 // One row through a matrix of its own mlp. On one thread, as one task of several.
 template <class T>
 void add_few_rows(const std::string& suffix, Model m) {
@@ -326,6 +345,7 @@ void add_all() {
   for (const Model& m : kModels) {
     const std::string of = " d" + std::to_string(m.hidden) + " S" + std::to_string(m.length);
     add_choices(of, m);
+    add_gru(of + " float32", m);
     const auto add_type = [&]<class T>(T, const char* type) {
       const std::string suffix = of + type;
       add_rows<T>(suffix, m);

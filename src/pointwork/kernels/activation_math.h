@@ -11,6 +11,20 @@ namespace pointwork::kernels::simd {
 POINTWORK_INLINE Float8 sigmoid(Float8 x) { return 1.0f / (1.0f + exp(-x)); }
 POINTWORK_INLINE Double4 sigmoid(Double4 x) { return 1.0 / (1.0 + exp(-x)); }
 
+// With E = e^(−2|x|) − 1: tanh |x| = −E / (2 + E), without loss of digits about 0. Its error is at
+// most 3 · 2⁻²³ of it (tested): E's 1 ulp passes on at most twice, and there are two roundings.
+POINTWORK_INLINE Float8 tanh(Float8 x) {
+  constexpr int32_t kSign = INT32_MIN;
+  const Float8 e = exp_minus_one(x < 0.0f ? 2.0f * x : -2.0f * x);
+  const Int8 size = std::bit_cast<Int8>(e / (2.0f + e)) & ~kSign;
+  return std::bit_cast<Float8>(size | (std::bit_cast<Int8>(x) & kSign));
+}
+POINTWORK_INLINE Double4 tanh(Double4 x) {
+  Double4 y;
+  for (int i = 0; i < kLanes<Double4>; ++i) y[i] = std::tanh(x[i]);
+  return y;
+}
+
 // Φ(x) and the density φ(x) of the standard normal.
 template <class V>
 struct Normal {

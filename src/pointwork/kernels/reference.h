@@ -99,6 +99,14 @@ struct SwigluGradient {
 };
 SwigluGradient swiglu_backward(const Values& d_out, const Values& gate, const Values& up);
 
+// gru.h. An empty h: a state of 0, and c is one row.
+Bounded gru_cell(const Values& a, const Values& c, const Values& h, int64_t size);
+struct GruGradient {
+  Bounded d_a, d_c, d_h;
+};
+GruGradient gru_cell_backward(const Values& d_out, const Values& a, const Values& c,
+                              const Values& h, int64_t size);
+
 // attend.h. key[b], value[b] [entries, kv_heads, head_dim]
 struct AttendShape {
   int64_t heads, kv_heads, head_dim;
