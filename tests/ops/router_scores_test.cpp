@@ -20,7 +20,7 @@ InputNoise noise_of(InputNoise::Kind kind) {
 }
 
 // The same by elementary operations, whose gradients the library knows.
-Tensor plain(const Tensor& x, const Tensor& weight, const InputNoise& noise) {
+Tensor plain(const Tensor& x, const Tensor& weight, const Tensor& bias, const InputNoise& noise) {
   const auto wide = x.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   Tensor input = x.to(wide);
   if (noise.kind != InputNoise::Kind::none) {
@@ -30,7 +30,8 @@ Tensor plain(const Tensor& x, const Tensor& weight, const InputNoise& noise) {
                 ? input * (1 + noise.amount * (2 * u - 1))
                 : input * u.ge(noise.amount).to(wide) / (1 - noise.amount);
   }
-  return at::mm(input, weight.to(wide).t());
+  const Tensor product = at::mm(input, weight.to(wide).t());
+  return bias.defined() ? product + bias : product;
 }
 
 TEST(RouterScores, AndTheirGradientsAreThoseOfElementaryOperations) {
@@ -40,23 +41,36 @@ TEST(RouterScores, AndTheirGradientsAreThoseOfElementaryOperations) {
       const InputNoise noise = noise_of(kind);
       const auto weight_type = dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
       const Tensor pull = normal({kRows, kChoices}, 3, weight_type);
-      std::vector<Tensor> all[2];
-      for (int i = 0; i < 2; ++i) {
+      // How: scores, the product without a bias, the product with one; and the same plainly.
+      const auto run = [&](int how, bool ours) {
         const Tensor x = normal({kRows, kSize}, 1, dtype).set_requires_grad(true),
                      weight = normal({kChoices, kSize}, 2, weight_type).set_requires_grad(true);
-        const Tensor y = i == 0 ? router_scores(x, weight, noise) : plain(x, weight, noise);
+        Tensor bias;
+        if (how == 2) bias = normal({kChoices}, 4, weight_type).set_requires_grad(true);
+        Tensor y;
+        if (!ours) {
+          y = plain(x, weight, bias, noise);
+        } else {
+          y = how == 0 ? router_scores(x, weight, noise) : router_product(x, weight, bias, noise);
+        }
         y.backward(pull);
-        all[i] = {y.detach(), x.grad(), weight.grad()};
         EXPECT_EQ(y.scalar_type(), weight_type);
         EXPECT_EQ(x.grad().scalar_type(), dtype);
-      }
+        std::vector<Tensor> all = {y.detach(), x.grad(), weight.grad()};
+        if (how == 2) all.push_back(bias.grad());
+        return all;
+      };
       // Sums of at most 37 products, and one rounding more where the stream is bfloat16.
       const double eps = dtype == torch::kFloat64 ? 2.3e-16 : 1.2e-7;
-      for (size_t i = 0; i < 3; ++i) {
-        const double rounding = i == 1 && dtype == torch::kBFloat16 ? 0x1p-8 : 0;
-        const Tensor want = all[1][i].to(torch::kFloat64);
-        expect_within(concat("of ", i), all[0][i], want,
-                      want.abs() * rounding + 4 * std::sqrt(37.0) * eps * largest(want));
+      for (const int how : {0, 1, 2}) {
+        const auto got = run(how, true), plainly = run(how, false);
+        ASSERT_EQ(got.size(), plainly.size());
+        for (size_t i = 0; i < got.size(); ++i) {
+          const double rounding = i == 1 && dtype == torch::kBFloat16 ? 0x1p-8 : 0;
+          const Tensor want = plainly[i].to(torch::kFloat64);
+          expect_within(concat("of ", how, ", ", i), got[i], want,
+                        want.abs() * rounding + 4 * std::sqrt(37.0) * eps * largest(want));
+        }
       }
     }
   }
@@ -67,6 +81,10 @@ TEST(RouterScores, RefuseShapesThatDoNotFit) {
   EXPECT_THROW(
       router_scores(normal({3, 10}, 1), normal({2, 10}, 1), noise_of(InputNoise::Kind::jitter)),
       Error);
+  EXPECT_EQ(error_of([] {
+              router_product(normal({3, 4}, 1), normal({2, 4}, 1), normal({3}, 1));
+            }),
+            "[router_product] bias must be [2] but has shape [3]");
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "pointwork/base/check.h"
 #include "pointwork/ops/random.h"
 
@@ -31,12 +33,14 @@ Tensor noisy(const Tensor& x, const Tensor& factor) {
   return factor.defined() ? wide * factor : wide;
 }
 
-class RouterScores : public torch::autograd::Function<RouterScores> {
+class RouterProduct : public torch::autograd::Function<RouterProduct> {
  public:
   static Tensor forward(AutogradContext* ctx, const Variable& x, const Variable& weight,
-                        const Tensor& position, const Tensor& sequence, const Tensor& sequence_key,
-                        int64_t kind, double amount, int64_t key) {
+                        const std::optional<Variable>& bias, const Tensor& position,
+                        const Tensor& sequence, const Tensor& sequence_key, int64_t kind,
+                        double amount, int64_t key) {
     ctx->save_for_backward({x, weight, position, sequence, sequence_key});
+    ctx->saved_data["bias"] = static_cast<int64_t>(bias ? bias->scalar_type() : torch::kFloat32);
     ctx->saved_data["kind"] = kind;
     ctx->saved_data["amount"] = amount;
     ctx->saved_data["key"] = key;
@@ -46,7 +50,10 @@ class RouterScores : public torch::autograd::Function<RouterScores> {
                            position,
                            sequence,
                            sequence_key};
-    return at::mm(noisy(x, factor_of(noise, x.size(1), wide_type(x))), weight.to(wide_type(x)).t());
+    const auto wide = wide_type(x);
+    const Tensor read = noisy(x, factor_of(noise, x.size(1), wide));
+    const Tensor turned = weight.to(wide).t();
+    return bias ? at::addmm(bias->to(wide), read, turned) : at::mm(read, turned);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -60,7 +67,7 @@ class RouterScores : public torch::autograd::Function<RouterScores> {
                            saved[4]};
     const Tensor factor = factor_of(noise, x.size(1), wide_type(x));
     const Tensor d_y = grads[0];
-    Tensor d_x, d_weight;
+    Tensor d_x, d_weight, d_bias;
     if (ctx->needs_input_grad(0)) {
       d_x = at::mm(d_y, weight.to(d_y.scalar_type()));
       if (factor.defined()) d_x.mul_(factor);
@@ -68,24 +75,35 @@ class RouterScores : public torch::autograd::Function<RouterScores> {
     }
     if (ctx->needs_input_grad(1))
       d_weight = at::mm(d_y.t(), noisy(x, factor)).to(weight.scalar_type());
-    return {d_x, d_weight, {}, {}, {}, {}, {}, {}};
+    if (ctx->needs_input_grad(2))
+      d_bias = d_y.sum(0).to(static_cast<torch::Dtype>(ctx->saved_data["bias"].toInt()));
+    return {d_x, d_weight, d_bias, {}, {}, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
-Tensor router_scores(const Tensor& x, const Tensor& weight, const InputNoise& noise) {
+Tensor router_product(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      const InputNoise& noise) {
   check(x.dim() == 2 && weight.dim() == 2 && x.size(1) == weight.size(1),
-        "[router_scores] x must be [T, ", weight.size(-1), "] but has shape ", x.sizes());
+        "[router_product] x must be [T, ", weight.size(-1), "] but has shape ", x.sizes());
+  check(!bias.defined() || (bias.dim() == 1 && bias.size(0) == weight.size(0)),
+        "[router_product] bias must be [", weight.size(0), "] but has shape ",
+        bias.defined() ? bias.sizes() : x.sizes());
   check(noise.kind == InputNoise::Kind::none ||
             (noise.position.defined() && noise.position.size(0) == x.size(0)),
-        "[router_scores] noise needs the positions of ", x.size(0), " rows");
+        "[router_product] noise needs the positions of ", x.size(0), " rows");
   const auto known = [&](const Tensor& t) {
     return t.defined() ? t : torch::empty({0}, torch::kInt32);
   };
-  return RouterScores::apply(x, weight, known(noise.position), known(noise.sequence),
-                             known(noise.sequence_key), static_cast<int64_t>(noise.kind),
-                             noise.amount, static_cast<int64_t>(noise.key));
+  return RouterProduct::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt,
+                              known(noise.position), known(noise.sequence),
+                              known(noise.sequence_key), static_cast<int64_t>(noise.kind),
+                              noise.amount, static_cast<int64_t>(noise.key));
+}
+
+Tensor router_scores(const Tensor& x, const Tensor& weight, const InputNoise& noise) {
+  return router_product(x, weight, {}, noise);
 }
 
 }  // namespace pointwork

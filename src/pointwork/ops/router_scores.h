@@ -1,5 +1,5 @@
 #pragma once
-// A router's logits, in float32 whatever the stream's type.
+// A router's products with the rows it reads, in float32 whatever the stream's type.
 
 #include <torch/types.h>
 
@@ -18,8 +18,13 @@ struct InputNoise {
   Tensor sequence_key;  // int64 [B], on the CPU
 };
 
-// x̃ Wᵀ, x̃ = x in float32 (float64 for float64 inputs) with noise. For the backward pass it keeps x
-// and W alone: the wide copy and the noise are made once more. x [T, D], weight [M, D] → [T, M]
+// x̃ Wᵀ (+ bias), x̃ = x in float32 (float64 for float64 inputs) with noise. For the backward pass it
+// keeps x and W alone: the wide copy and the noise are made once more. x [T, D], weight [M, D],
+// bias [M] or undefined → [T, M]
+Tensor router_product(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      const InputNoise& noise = {});
+
+// A router's logits: the same without bias. weight [E, D] → [T, E]
 Tensor router_scores(const Tensor& x, const Tensor& weight, const InputNoise& noise = {});
 
 }  // namespace pointwork
