@@ -1,70 +1,14 @@
 // Law 3: measured FLOPs are the multiply-adds counted while the model runs; the bound is, too,
 // where nothing depends on values.
 
-#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 
 #include "pointwork/ops/device.h"
+#include "tests/support/count_flops.h"
 #include "tests/support/lively.h"
 
 namespace pointwork::test {
 namespace {
-
-// What ran so far, and how many operators deep we are in one that was counted: what it is made of
-// was counted with it.
-struct Count {
-  double flops = 0;
-  int inside = 0;
-};
-thread_local Count* counting = nullptr;
-
-// Two for each multiply-add of a product, and of attention for each pair that is not masked; -1 for
-// anything else.
-double flops_of(const at::RecordFunction& call) {
-  const std::string name = call.name();
-  const auto tensor = [&](size_t argument) { return call.inputs()[argument].toTensor(); };
-  const auto product = [&](size_t a, size_t b) {
-    const double columns = tensor(b).dim() > 1 ? static_cast<double>(tensor(b).size(-1)) : 1;
-    return 2 * static_cast<double>(tensor(a).numel()) * columns;
-  };
-  for (const char* plain : {"aten::mm", "aten::bmm", "aten::mv", "aten::dot"})
-    if (name == plain) return product(0, 1);
-  for (const char* added : {"aten::addmm", "aten::addmm_", "aten::baddbmm", "aten::addmv"})
-    if (name == added) return product(1, 2);
-  if (name != "aten::scaled_dot_product_attention") return -1;
-  // Queries [B, H, n, hd], keys [B, K, m, hd], a mask [n, m] or none, and whether it is causal.
-  const auto rows = static_cast<double>(tensor(0).size(2));
-  double pairs = rows * static_cast<double>(tensor(1).size(2));
-  if (call.inputs()[3].isTensor() && tensor(3).defined()) {
-    EXPECT_EQ(tensor(3).dim(), 2);
-    pairs = tensor(3).sum().item<double>();
-  } else if (call.inputs()[5].toBool()) {
-    EXPECT_EQ(tensor(0).size(2), tensor(1).size(2));
-    pairs = rows * (rows + 1) / 2;
-  }
-  return 4 * static_cast<double>(tensor(0).numel()) / rows * pairs;
-}
-
-struct Entry : at::ObserverContext {
-  bool counted = false;
-};
-
-std::unique_ptr<at::ObserverContext> enter(const at::RecordFunction& call) {
-  auto entry = std::make_unique<Entry>();
-  Count* const count = std::exchange(counting, nullptr);  // not what counting itself calls
-  if (!count) return entry;
-  const double flops = count->inside > 0 ? 0 : flops_of(call);
-  counting = count;
-  if (flops < 0) return entry;
-  count->flops += flops;
-  ++count->inside;
-  entry->counted = true;
-  return entry;
-}
-
-void leave(const at::RecordFunction&, at::ObserverContext* entry) {
-  if (counting && static_cast<Entry*>(entry)->counted) --counting->inside;
-}
 
 // Forward and head, by operators that can be watched: composites, and with a cache one attention a
 // sequence instead of a padded one.
@@ -76,14 +20,13 @@ struct Ran {
 Ran run(Model& model, const Ragged& batch, Routing routing, KvCache* cache, int64_t step) {
   const torch::NoGradGuard no_grad;
   const CompositeGuard composite;
-  Count count;
-  counting = &count;
   Context ctx{.rows = batch.rows, .routing = routing, .step = step, .seed = 5, .cache = cache};
-  ModelOutput out = model.forward(batch.token, ctx);
-  model.logits(out.hidden);
-  counting = nullptr;
-  EXPECT_EQ(count.inside, 0);
-  return {count.flops, std::move(out.routes)};
+  ModelOutput out;
+  const double flops = counted_flops([&] {
+    out = model.forward(batch.token, ctx);
+    model.logits(out.hidden);
+  });
+  return {flops, std::move(out.routes)};
 }
 
 // Rows of each sequence that entered each application.
@@ -110,17 +53,8 @@ bool has_lone_expert(const Config& config) {
 
 class Flops : public ::testing::TestWithParam<NamedConfig> {
  protected:
-  static void SetUpTestSuite() {
-    handle_ = at::addGlobalCallback(at::RecordFunctionCallback(enter, leave)
-                                        .needsInputs(true)
-                                        .scopes({at::RecordScope::FUNCTION}));
-  }
-  static void TearDownTestSuite() { at::removeCallback(handle_); }
-  static at::CallbackHandle handle_;
-
   const std::shared_ptr<Model> model_ = lively_model(GetParam().config);
 };
-at::CallbackHandle Flops::handle_;
 INSTANTIATE_TEST_SUITE_P(Laws, Flops, ::testing::ValuesIn(every_config()), name_of);
 
 const Tokens kEven = {random_tokens(24, 71), random_tokens(24, 72)};
