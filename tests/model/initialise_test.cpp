@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "pointwork/route/router_features.h"
 #include "tests/support/lively.h"
 
 namespace pointwork::test {
@@ -145,6 +146,52 @@ TEST(Convert, ThereAndBackIsWhereItWas) {
     EXPECT_EQ(item.value().scalar_type(), torch::kFloat32) << item.key();
     EXPECT_TRUE(item.value().equal(weights.at(item.key()))) << item.key();
   }
+}
+
+// A router's features start as the router does, stay float32, and are no matrix to weight decay.
+TEST(Initialise, FeaturesAreTheRouters) {
+  Config config = config_named("mod_predictor");
+  std::get<RoutedConfig>(config.branch.at("mod").form).route.initializer_range = 0.3;
+  Model model(config);
+  using Kind = FeatureOptions::Kind;
+  const auto routers = routers_of(model);
+  ASSERT_EQ(routers.size(), 2u);
+  routers[0]->register_module("features", make_features({.kind = Kind::mlp, .size = 40}, 32));
+  routers[1]->register_module("features",
+                              make_features({.kind = Kind::gru, .size = 20, .projected = 16}, 32));
+  initialise(model, 1);
+  int64_t drawn = 0, biases = 0;
+  for (const auto& item : model.named_parameters()) {
+    const std::string& name = item.key();
+    EXPECT_EQ(is_feature(name), name.find(".router.features.") != std::string::npos) << name;
+    if (!is_feature(name)) continue;
+    EXPECT_FALSE(is_matrix(name, item.value())) << name;
+    if (name.ends_with("_bias")) {
+      EXPECT_TRUE(item.value().eq(0).all().item<bool>()) << name;
+      ++biases;
+    } else {
+      expect_normal(name, item.value(), 0.3);
+      ++drawn;
+    }
+  }
+  EXPECT_EQ(drawn, 4);
+  EXPECT_EQ(biases, 3);
+
+  convert(model, torch::kBFloat16, torch::kCPU);
+  for (const auto& [name, type] : dtypes_of(model))
+    EXPECT_EQ(type == torch::kFloat32, is_feature(name) || name.ends_with(".router.weight") ||
+                                           name.find(".predictor.output") != std::string::npos)
+        << name;
+  convert(model, torch::kFloat64, torch::kCPU);
+  for (const auto& [name, type] : dtypes_of(model)) EXPECT_EQ(type, torch::kFloat64) << name;
+}
+
+TEST(Initialise, ABranchNamedFeaturesHasNone) {
+  EXPECT_FALSE(is_feature("layers.0.features.up"));
+  EXPECT_FALSE(is_feature("layers.0.features.qkv_bias"));
+  EXPECT_FALSE(is_feature("layers.0.features.router.predictor.hidden"));
+  EXPECT_TRUE(is_feature("layers.0.features.router.features.hidden"));
+  EXPECT_TRUE(is_feature("layers.0.attention.router.features.recurrent_bias"));
 }
 
 // Branches may be called what they like.

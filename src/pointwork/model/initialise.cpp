@@ -1,11 +1,12 @@
 #include <cmath>
+#include <map>
 #include <set>
+#include <string_view>
 
-#include "pointwork/base/check.h"
 #include "pointwork/base/rng.h"
 #include "pointwork/model/model.h"
-#include "pointwork/nn/routed.h"
 #include "pointwork/route/depth_router.h"
+#include "pointwork/route/router_features.h"
 
 namespace pointwork {
 namespace {
@@ -38,14 +39,17 @@ void fill_normal(Tensor parameter, const Draw& draw, uint64_t key) {
   parameter.copy_(host.view_as(parameter));
 }
 
-// The router's own scale, found by its place in the tree.
-double router_scale(const Model& model, const std::string& parameter) {
+// What belongs to a router, with its scale, found by the tree: branches may be called what they
+// like.
+std::map<std::string, double> router_scales(const Model& model) {
+  std::map<std::string, double> scale;
   for (const auto& item : model.named_modules("", false)) {
-    const auto* routed = dynamic_cast<const Routed*>(item.value().get());
-    if (routed && parameter == item.key() + ".router.weight")
-      return routed->router->config().initializer_range;
+    const auto* router = dynamic_cast<const Router*>(item.value().get());
+    if (!router) continue;
+    for (const auto& parameter : router->named_parameters())
+      scale[item.key() + "." + parameter.key()] = router->config().initializer_range;
   }
-  fail("[initialise] ", parameter, " belongs to no routed branch");
+  return scale;
 }
 
 }  // namespace
@@ -54,10 +58,19 @@ bool is_predictor(const std::string& parameter_name) {
   return parameter_name.find(".router.predictor.") != std::string::npos;
 }
 
+bool is_feature(const std::string& parameter_name) {
+  const size_t at = parameter_name.rfind(".features.");
+  if (at == std::string::npos) return false;
+  // No branch called `features` has parameters of these names.
+  std::string_view leaf = std::string_view(parameter_name).substr(at + 10);
+  if (leaf.ends_with("_bias")) leaf.remove_suffix(5);
+  return leaf == "hidden" || leaf == "projection" || leaf == "input" || leaf == "recurrent";
+}
+
 bool is_matrix(const std::string& parameter_name, const Tensor& parameter) {
   const std::string leaf = parameter_name.substr(parameter_name.rfind('.') + 1);
   // Norms and routers alone call theirs weight and bias; of experts they have two dimensions.
-  if (parameter_name.ends_with(".predictor.output")) return false;
+  if (parameter_name.ends_with(".predictor.output") || is_feature(parameter_name)) return false;
   return parameter.dim() >= 2 && leaf != "weight" && leaf != "bias" && !ends_with(leaf, "_bias");
 }
 
@@ -69,6 +82,7 @@ void initialise(Model& model, uint64_t seed) {
       config.initializer == Initializer::gpt2
           ? range / std::sqrt(2.0 * static_cast<double>(config.num_hidden_layers))
           : range;
+  const std::map<std::string, double> routers = router_scales(model);
   for (auto& item : model.named_parameters()) {
     const std::string& name = item.key();
     Tensor& value = item.value();
@@ -76,8 +90,9 @@ void initialise(Model& model, uint64_t seed) {
     if (is_predictor(name)) {
       if (value.dim() == 1 && !ends_with(name, ".output")) continue;  // biases hold their start
       draw.scale = 1 / std::sqrt(static_cast<double>(value.size(-1)));
-    } else if (ends_with(name, "router.weight")) {
-      draw.scale = router_scale(model, name);
+    } else if (const auto own = routers.find(name); own != routers.end()) {
+      if (ends_with(name, "bias")) continue;
+      draw.scale = own->second;
     } else if (!is_matrix(name, value)) {
       continue;  // norms are one, biases zero from construction
     } else if (config.initializer == Initializer::switch_ && name.starts_with("layers.")) {
@@ -93,6 +108,10 @@ void convert(Model& model, torch::Dtype dtype, torch::Device device) {
   const torch::NoGradGuard no_grad;
   std::set<const at::TensorImpl*> wide;  // what scores and decides
   for (const auto& module : model.modules(false)) {
+    if (const auto* features = dynamic_cast<const RouterFeatures*>(module.get())) {
+      for (const Tensor& parameter : features->parameters())
+        wide.insert(parameter.unsafeGetTensorImpl());
+    }
     const auto* router = dynamic_cast<const Router*>(module.get());
     if (!router) continue;
     if (router->weight.defined()) wide.insert(router->weight.unsafeGetTensorImpl());

@@ -55,12 +55,16 @@ class Model : public torch::nn::Module {
 // Weights by name: each parameter's values depend on the seed and its own name alone. GPT-2: N(0,
 // range), residual projections divided by √(2·layers); Llama: N(0, range) throughout; Switch
 // (§2.4): the layers' matrices from a normal of deviation √(scale / inputs), cut at 2 deviations.
-// Predictors draw from their own scale; routers from route.initializer_range.
+// Predictors draw from their own scale; routers, their features included, from
+// route.initializer_range.
 void initialise(Model& model, uint64_t seed);
 
 // Parameters that only the causal decision uses. They have their own gradient norm and take no part
 // in the language model.
 bool is_predictor(const std::string& parameter_name);
+
+// Parameters of a router's features, registered as `features`.
+bool is_feature(const std::string& parameter_name);
 
 // Matrices, those of experts included: what weight decay shrinks. Norms, biases and routers are
 // none.
