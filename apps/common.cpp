@@ -61,6 +61,17 @@ Loaded load(const std::string& path, const Common& common, bool needs_tokenizer)
   return loaded;
 }
 
+SaveContent content_of(const Loaded& loaded) {
+  SaveContent content{.step = 0,
+                      .tokenizer = loaded.tokenizer ? loaded.tokenizer->to_json() : "",
+                      .tokenizer_hash = loaded.checkpoint.tokenizer_hash,
+                      .dataset_hash = loaded.checkpoint.dataset_hash,
+                      .end_of_text = {},
+                      .trainer = {}};
+  if (loaded.tokenizer) content.end_of_text = loaded.tokenizer->find_end_of_text();
+  return content;
+}
+
 void check_out_file(const std::string& out, bool force) {
   namespace fs = std::filesystem;
   std::error_code error;

@@ -35,6 +35,9 @@ struct Loaded {
 };
 Loaded load(const std::string& path, const Common& common, bool needs_tokenizer);
 
+// What a checkpoint made of it has besides weights: its tokenizer and hashes, no trainer.
+SaveContent content_of(const Loaded& loaded);
+
 // Before any work is done for it: Error where the file to write is there and not to be replaced, is
 // a folder or a device, or would lie in no folder.
 void check_out_file(const std::string& out, bool force);

@@ -2,14 +2,15 @@
 
 #include <cstdio>
 
+#include "apps/assemble.h"
 #include "apps/common.h"
 #include "apps/figures.h"
 #include "pointwork/base/check.h"
 #include "pointwork/files/file.h"
 #include "pointwork/files/manifest.h"
 #include "pointwork/model/upcycle.h"
+#include "pointwork/model/weightless.h"
 #include "pointwork/train/machine.h"
-#include "pointwork/train/weightless.h"
 
 namespace pointwork::app {
 namespace {
@@ -17,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
+  AssembleFlags assembly;
   std::string from, to;
   int64_t experts = 0, top_k = 1, every = 2, offset = -1;
   double capacity_factor = 0, noise = 0;
@@ -71,16 +73,7 @@ int upcycle(const Options& options, const Common& common) {
   check_memory(upcycled(config, how), loaded.model->device());
   const std::shared_ptr<Model> model = pointwork::upcycle(*loaded.model, how);
 
-  SaveContent content{.step = 0,
-                      .tokenizer = loaded.tokenizer ? loaded.tokenizer->to_json() : "",
-                      .tokenizer_hash = loaded.checkpoint.tokenizer_hash,
-                      .dataset_hash = loaded.checkpoint.dataset_hash,
-                      .end_of_text = {},
-                      .trainer = {}};
-  if (loaded.tokenizer) {
-    if (const auto end = loaded.tokenizer->find_end_of_text()) content.end_of_text = *end;
-  }
-  save_checkpoint(options.to, *model, content, options.force);
+  save_checkpoint(options.to, *model, content_of(loaded), options.force);
 
   const auto before = static_cast<double>(loaded.model->parameter_count());
   const ModelFlops figures = model_flops(*model, config.train.sequence_length, 0);
@@ -105,6 +98,18 @@ int upcycle(const Options& options, const Common& common) {
 }
 
 int run(const Options& options, const Common& common) {
+  const bool assembles = !options.assembly.config.empty();
+  if (assembles && options.experts > 0)
+    throw UsageError("--assemble and --upcycle are two conversions: give one of them");
+  // --seed and --precision are keys, too, and come last.
+  const size_t by_flags = (common.seed >= 0) + !common.precision.empty();
+  if (!assembles && common.overrides.size() > by_flags)
+    throw UsageError(concat("--", common.overrides.front().key,
+                            " is a key of a config, which --assemble alone has"));
+  if (assembles) {
+    check_target(options);
+    return assemble(options.assembly, options.from, options.to, options.force, common);
+  }
   if (options.experts == 0)
     throw UsageError(
         "no conversion was asked for: --upcycle E makes a mixture of E experts of a "
@@ -148,6 +153,7 @@ Run add_convert(CLI::App& command, Common& common) {
       ->type_name("S")
       ->check(number("of at least 0", [](double s) { return s >= 0; }))
       ->capture_default_str();
+  add_assemble_options(command, o->assembly);
   command.add_flag("--force", o->force, "replace a checkpoint that is there");
   command.footer(
       "Without noise and drops the new model computes what the old one did: at K = 1 an expert's "

@@ -8,8 +8,8 @@
 #include "apps/figures.h"
 #include "pointwork/base/check.h"
 #include "pointwork/log/metrics.h"
+#include "pointwork/model/weightless.h"
 #include "pointwork/train/memory.h"
-#include "pointwork/train/weightless.h"
 
 namespace pointwork::app {
 namespace {
@@ -110,7 +110,7 @@ std::vector<Entered> entered_rows(const Json& layers, const char* share, double 
       if (name.rfind(outer + ".", 0) == 0) reached = std::min(reached, let_in);
     }
     entered[name] = reached * layer[share].get<double>();
-    if (reached > 0) all.push_back({entered[name]});
+    if (reached > 0) all.push_back({.rows = {entered[name]}, .pairs = {}});
   }
   return all;
 }
@@ -135,8 +135,14 @@ std::optional<PhaseFlops> measured_flops(const Model& model, const fs::path& run
   std::vector<Json> records = read_metrics(run / "metrics.jsonl");
   while (!records.empty() && !records.back().contains("layers")) records.pop_back();
   if (records.empty()) return std::nullopt;
+  const Config& config = model.config();
+  // What rows of routed attention saw depends on where they stood, which is not told.
+  for (const auto& [name, branch] : config.branch) {
+    const auto* attention = std::get_if<AttentionConfig>(&branch.form);
+    if (attention && attention->projection_route) return std::nullopt;
+  }
   const Json& layers = records.back()["layers"];
-  const auto rows = static_cast<double>(model.config().train.sequence_length);
+  const auto rows = static_cast<double>(config.train.sequence_length);
   Extent extent{.rows = {rows}, .step = records.back()["step"].get<int64_t>()};
   const auto forward = measured_flops(model, extent, entered_rows(layers, "capacity", rows));
   extent.routing = Routing::inference;

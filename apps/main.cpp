@@ -48,8 +48,8 @@ constexpr Verb kVerbs[] = {
     {"verify", "read everything a checkpoint or data set holds and check its hashes", add_verify,
      false},
     {"logits", "write every logit and route of given token ids", add_logits, false},
-    {"convert", "make one model of another: a mixture of experts of a dense one", add_convert,
-     false},
+    {"convert", "make one model of another: a mixture of experts or of modules of a dense one",
+     add_convert, true},
     {"doctor", "say what this machine and build can do, and what is missing", add_doctor, false},
 };
 

@@ -11,10 +11,10 @@
 #include "pointwork/files/file.h"
 #include "pointwork/log/train_line.h"
 #include "pointwork/log/units.h"
+#include "pointwork/model/weightless.h"
 #include "pointwork/report/report.h"
 #include "pointwork/train/machine.h"
 #include "pointwork/train/run.h"
-#include "pointwork/train/weightless.h"
 
 namespace pointwork::app {
 namespace {

@@ -8,8 +8,8 @@
 #include "pointwork/base/check.h"
 #include "pointwork/base/rng.h"
 #include "pointwork/decode/generate.h"
-#include "pointwork/nn/routed.h"
 #include "pointwork/ops/rows.h"
+#include "pointwork/route/router.h"
 #include "pointwork/train/objective.h"
 #include "pointwork/train/optimizer.h"
 #include "pointwork/train/plan.h"
@@ -164,7 +164,7 @@ class RouteOnly : public Base {
   RouteOnly(std::string name, const Config& config, torch::Device device)
       : Base(std::move(name), config, device) {
     for (const auto& module : model_->modules(false)) {
-      if (auto* routed = dynamic_cast<Routed*>(module.get())) routers_.push_back(routed->router);
+      if (auto router = std::dynamic_pointer_cast<Router>(module)) routers_.push_back(router);
     }
     check(!routers_.empty(), name_, " has no routed branch, so there is no routing to time");
     const TrainConfig& t = config.train;

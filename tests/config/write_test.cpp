@@ -21,6 +21,10 @@ struct Fill {
   void operator()(const char*, T& value, const Field&) {
     T::fields(value, *this);
   }
+  template <HasFields T>
+  void operator()(const char*, std::optional<T>& value, const Field&) {
+    if (*rc::gen::arbitrary<bool>()) T::fields(value.emplace(), *this);
+  }
   void operator()(const char*, std::map<std::string, BranchConfig>&, const Field&) {}
   void operator()(const char*, bool& value, const Field&) { value = *rc::gen::arbitrary<bool>(); }
   void operator()(const char*, int64_t& value, const Field& facts) {
@@ -66,6 +70,11 @@ void make_fit(RouteConfig& route, bool is_mlp) {
     route.weight = RouterWeight::ste;
   if (route.top_k != 2) route.second_choice = SecondChoice::all;
   route.min_capacity = std::max<int64_t>(route.min_capacity, 1);
+  // What no place in a random tree refuses.
+  if (route.router == RouterKind::gru) route.router = RouterKind::mlp;
+  if (route.router == RouterKind::mlp) route.router_dtype = RouterDtype::float32;
+  route.router_projection = route.in_order_steps = route.top_k_start = 0;
+  route.absorbing = false;
   route.target_active = route.num_noop == 0 ? 0 : std::min(route.target_active, 1.0);
 }
 
@@ -88,6 +97,15 @@ Config random_config() {
         attention.head_dim = 2 * std::max<int64_t>(1, attention.head_dim / 2);
         attention.num_key_value_heads = *rc::gen::element<int64_t>(0, 1);
         attention.partial_rotary_factor = 1;
+        if (attention.projection_route) {
+          ProjectionRouteConfig& route = attention.projection_route.emplace();
+          TokenChoiceConfig::fields(route, fill);
+          RouterConfig::fields(route, fill);
+          route.noop = NoopKind::zero;
+          make_fit(route, true);
+          attention.qk_norm = QkNorm::none;
+          attention.output_norm = false;
+        }
         branch.form = attention;
         break;
       }
@@ -137,6 +155,10 @@ struct Collect {
     Collect inner;
     T::fields(value, inner);
     root[name] = inner.root;
+  }
+  template <HasFields T>
+  void operator()(const char* name, const std::optional<T>& value, const Field& facts) {
+    if (value) (*this)(name, *value, facts);
   }
   void operator()(const char* name, const std::map<std::string, BranchConfig>& value,
                   const Field&) {

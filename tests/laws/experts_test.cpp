@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "pointwork/decode/generate.h"
+#include "pointwork/nn/attention.h"
 #include "pointwork/nn/mlp.h"
 #include "tests/support/lively.h"
 
@@ -19,11 +20,11 @@ std::vector<NamedConfig> configs_with_token_choice() {
 class Experts : public ::testing::TestWithParam<NamedConfig> {};
 INSTANTIATE_TEST_SUITE_P(Laws, Experts, ::testing::ValuesIn(configs_with_token_choice()), name_of);
 
-void permute(Tensor tensor, int64_t experts) {
+void permute(Tensor tensor, int64_t experts, int64_t dim = 0) {
   if (!tensor.defined()) return;
   const torch::NoGradGuard no_grad;
-  Tensor own = tensor.slice(0, 0, experts);
-  own.copy_(own.roll(1, 0).clone());
+  Tensor own = tensor.slice(dim, 0, experts);
+  own.copy_(own.roll(1, dim).clone());
 }
 
 // Expert e of the one model is expert permuted(e) of the other.
@@ -34,14 +35,25 @@ int32_t permuted(int32_t e, int64_t experts) {
 
 void permute(Model& model) {
   for (const auto& module : model.modules(false)) {
-    auto* routed = dynamic_cast<Routed*>(module.get());
-    auto* router = routed ? dynamic_cast<TokenRouter*>(routed->router.get()) : nullptr;
+    const auto* routed = dynamic_cast<Routed*>(module.get());
+    const auto* attention = dynamic_cast<Attention*>(module.get());
+    const auto router = std::dynamic_pointer_cast<TokenRouter>(routed      ? routed->router
+                                                               : attention ? attention->router
+                                                                           : nullptr);
     if (!router) continue;
     const int64_t experts = router->config().num_experts;
     permute(router->weight, experts);
     permute(router->bias, experts);
-    if (experts == 1) continue;
-    for (Tensor& parameter : routed->body->parameters()) permute(parameter, experts);
+    permute(router->output_bias, experts);
+    permute(router->round_bias, experts, 1);
+    if (attention) {
+      for (const Tensor& own :
+           {attention->qkv, attention->qkv_bias, attention->output, attention->output_bias,
+            attention->norm->weight, attention->norm->bias})
+        permute(own, experts);
+    } else if (experts > 1) {
+      for (Tensor& parameter : routed->body->parameters()) permute(parameter, experts);
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "pointwork/ops/device.h"
+#include "pointwork/route/entered.h"
 #include "tests/support/count_flops.h"
 #include "tests/support/lively.h"
 
@@ -29,21 +30,6 @@ Ran run(Model& model, const Ragged& batch, Routing routing, KvCache* cache, int6
   return {flops, std::move(out.routes)};
 }
 
-// Rows of each sequence that entered each application.
-std::vector<Entered> entered_of(const std::vector<Route>& routes, const Ragged& batch) {
-  std::vector<Entered> all;
-  for (const Route& route : routes) {
-    Entered& one = all.emplace_back(batch.rows.sequences(), 0.0);
-    for (int64_t slot = 0; slot < route.token.size(0); ++slot) {
-      const int32_t row = route.token[slot].item<int32_t>();
-      if (row < 0) continue;
-      const int32_t root = route.root[row].item<int32_t>();
-      ++one[static_cast<size_t>(batch.rows.sequence[root].item<int32_t>())];
-    }
-  }
-  return all;
-}
-
 bool has_lone_expert(const Config& config) {
   return std::any_of(config.branch.begin(), config.branch.end(), [](const auto& item) {
     const auto* routed = std::get_if<RoutedConfig>(&item.second.form);
@@ -64,7 +50,7 @@ TEST_P(Flops, AreWhatRunsInTraining) {
   for (const int64_t step : {int64_t{0}, int64_t{3}, kSettled}) {
     const Ragged batch = uniform(kEven);
     const Ran ran = run(*model_, batch, Routing::training, nullptr, step);
-    const std::vector<Entered> entered = entered_of(ran.routes, batch);
+    const std::vector<Entered> entered = entered_of(ran.routes, batch.rows);
     Extent extent{.rows = {24, 24}, .step = step};
     if (has_token_choice(GetParam().config)) {
       extent.kind = FlopKind::bound;
@@ -89,7 +75,7 @@ TEST_P(Flops, MeasuredIsWhatRunsCausally) {
   const Ragged batch = ragged(kMixed);
   KvCache cache(model_->sites(), 3, 24);
   const Ran ran = run(*model_, batch, Routing::inference, &cache, kSettled);
-  const std::vector<Entered> entered = entered_of(ran.routes, batch);
+  const std::vector<Entered> entered = entered_of(ran.routes, batch.rows);
   const Extent extent{
       .rows = {9, 24, 1}, .routing = Routing::inference, .step = kSettled, .entered = &entered};
   EXPECT_EQ(total_flops(model_->flops(extent)), ran.flops);
@@ -125,12 +111,12 @@ TEST_P(Flops, MeasuredOfAContinuationIsTheDifference) {
 TEST_P(Flops, MeasuredRowsMustBeAllThereWere) {
   const Ragged batch = uniform(kEven);
   const Ran ran = run(*model_, batch, Routing::training, nullptr, kSettled);
-  std::vector<Entered> entered = entered_of(ran.routes, batch);
+  std::vector<Entered> entered = entered_of(ran.routes, batch.rows);
   if (entered.empty()) return;
   Extent extent{.rows = {24, 24}, .past = {1, 1}, .step = kSettled, .entered = &entered};
   EXPECT_THROW(model_->flops(extent), Error);
   extent.past.clear();
-  entered.push_back({1, 1});
+  entered.push_back({.rows = {1, 1}, .pairs = {1, 1}});
   EXPECT_THROW(model_->flops(extent), Error);
   entered.resize(entered.size() - 2);
   EXPECT_THROW(model_->flops(extent), Error);

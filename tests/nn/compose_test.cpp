@@ -20,12 +20,13 @@ class Affine : public Branch {
       : name_(std::move(name)), shift_(shift), calls_(calls), sites_(sites) {
     factor_ = register_parameter("factor", torch::full({}, factor, torch::kFloat64));
   }
-  Output forward(const Tensor& x, Context& ctx) override {
+  using Branch::forward;
+  Output forward(const Tensor& x, const State&, Context& ctx) override {
     calls_->push_back({name_, ctx.round, site_ + ctx.site_offset});
     Route route;
     route.name = name_;
     route.round = ctx.round;
-    return {factor_ * x + shift_, {route}};
+    return {factor_ * x + shift_, {route}, {}};
   }
   double kept_bytes(const Extent& extent, double element) const override {
     return extent.total() * element * static_cast<double>(sites_);

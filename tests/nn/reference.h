@@ -83,8 +83,11 @@ inline Tensor rotated(const Tensor& x, int64_t position, int64_t dims, double th
   return torch::cat({a * c - b * s, a * s + b * c, x.slice(0, dims)});
 }
 
-inline Stream attention(const pointwork::Attention& a, const AttentionConfig& config,
-                        const ModelConfig& model, const Stream& x, const Places& at) {
+// What attention gives each row, heads side by side, of their projections. `seen`: rows whose keys
+// there are.
+inline Stream mixed_rows(const pointwork::Attention& a, const AttentionConfig& config,
+                         const ModelConfig& model, const Stream& projected, const Places& at,
+                         const std::vector<bool>& seen) {
   const int64_t heads = config.num_attention_heads,
                 groups = config.num_key_value_heads > 0 ? config.num_key_value_heads : heads,
                 size = config.head_dim > 0 ? config.head_dim : model.hidden_size / heads;
@@ -107,8 +110,8 @@ inline Stream attention(const pointwork::Attention& a, const AttentionConfig& co
     return all;
   };
   std::vector<std::vector<Tensor>> query, key, value;
-  for (size_t t = 0; t < x.size(); ++t) {
-    const Tensor p = affine(a.qkv, normed(x[t], *a.norm, model), a.qkv_bias);
+  for (size_t t = 0; t < projected.size(); ++t) {
+    const Tensor& p = projected[t];
     query.push_back(heads_of(p.slice(0, 0, heads * size), heads, a.query_norm, at[t].position));
     key.push_back(heads_of(p.slice(0, heads * size, (heads + groups) * size), groups, a.key_norm,
                            at[t].position));
@@ -119,13 +122,14 @@ inline Stream attention(const pointwork::Attention& a, const AttentionConfig& co
     }
   }
   Stream out;
-  for (size_t t = 0; t < x.size(); ++t) {
+  for (size_t t = 0; t < projected.size(); ++t) {
     std::vector<Tensor> mixed;
     for (int64_t h = 0; h < heads; ++h) {
       const auto g = static_cast<size_t>(h * groups / heads);
       std::vector<Tensor> keys, values;
       for (size_t j = 0; j <= t; ++j) {
         if (at[j].sequence != at[t].sequence || at[j].document != at[t].document) continue;
+        if (!seen[j] && j != t) continue;
         keys.push_back(key[j][g]);
         values.push_back(value[j][g]);
       }
@@ -133,7 +137,19 @@ inline Stream attention(const pointwork::Attention& a, const AttentionConfig& co
       const Tensor e = (score - score.max().detach()).exp();
       mixed.push_back((torch::stack(values) * (e / e.sum()).unsqueeze(1)).sum(0));
     }
-    const Tensor delta = affine(a.output, torch::cat(mixed), a.output_bias);
+    out.push_back(torch::cat(mixed));
+  }
+  return out;
+}
+
+inline Stream attention(const pointwork::Attention& a, const AttentionConfig& config,
+                        const ModelConfig& model, const Stream& x, const Places& at) {
+  Stream projected, out;
+  for (const Tensor& row : x)
+    projected.push_back(affine(a.qkv, normed(row, *a.norm, model), a.qkv_bias));
+  const std::vector<bool> all(x.size(), true);
+  for (const Tensor& mixed : mixed_rows(a, config, model, projected, at, all)) {
+    const Tensor delta = affine(a.output, mixed, a.output_bias);
     out.push_back(a.output_norm ? normed(delta, *a.output_norm, model) : delta);
   }
   return out;
@@ -180,12 +196,21 @@ inline Stream mlp_delta(const pointwork::Mlp& m, const MlpConfig& config, const 
   return out;
 }
 
+// What a router keeps of each row from round to round.
+struct Memory {
+  std::vector<Tensor> hidden;  // float64 [r]
+  std::vector<bool> exited;
+};
+using Memories = std::map<const Router*, Memory>;
+
 // A forward pass's settings.
 struct Pass {
   Routing routing = Routing::training;
   int64_t step = 0;
   uint64_t seed = 1;
-  bool training = false;  // whose capacity factor it is
+  bool training = false;         // whose capacity factor it is
+  int64_t rounds = 1;            // of the nearest repeat around
+  Memories* memories = nullptr;  // of its routers; null outside of repeats
 };
 
 // Rows that enter, ascending: all, or the top ⌈c·v⌉ of each sequence's v valid ones, or causally
@@ -245,6 +270,11 @@ inline Stream token_choice_delta(const Config& config, const RoutedConfig& c, co
                                  const Stream& x, const Places& at, const Pass& pass,
                                  int64_t round);
 
+// What attention adds whose weights are of experts (reference_modules.h).
+inline Stream modules_delta(const AttentionConfig& c, const ModelConfig& model,
+                            const pointwork::Attention& attention, const Stream& x,
+                            const Places& at, const Pass& pass, int64_t round);
+
 // What experts that choose their tokens add.
 inline Stream expert_choice_delta(const Config& config, const RoutedConfig& c, const Routed& routed,
                                   const Stream& x, const Places& at, const Pass& pass);
@@ -254,8 +284,11 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
                     const Stream& x, const Places& at, const Pass& pass, int64_t round) {
   const auto& form = config.branch.at(name).form;
   if (x.empty()) return {};
-  if (const auto* c = std::get_if<AttentionConfig>(&form))
-    return attention(dynamic_cast<const pointwork::Attention&>(module), *c, config.model, x, at);
+  if (const auto* c = std::get_if<AttentionConfig>(&form)) {
+    const auto& leaf = dynamic_cast<const pointwork::Attention&>(module);
+    if (c->projection_route) return modules_delta(*c, config.model, leaf, x, at, pass, round);
+    return attention(leaf, *c, config.model, x, at);
+  }
   if (const auto* c = std::get_if<MlpConfig>(&form))
     return mlp_delta(dynamic_cast<const pointwork::Mlp&>(module), *c, config.model, x);
 
@@ -277,8 +310,12 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
     return sum;
   }
   if (const auto* c = std::get_if<RepeatConfig>(&form)) {
+    Memories fresh;
+    Pass inside = pass;
+    inside.rounds = c->times;
+    inside.memories = &fresh;
     for (int64_t i = 0; i < c->times; ++i) {
-      sum = plus(sum, delta(config, c->of, *children[0].value(), plus(x, sum), at, pass,
+      sum = plus(sum, delta(config, c->of, *children[0].value(), plus(x, sum), at, inside,
                             round * c->times + i));
     }
     return sum;
@@ -339,3 +376,4 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
 }  // namespace pointwork::test::slow
 
 #include "tests/nn/reference_experts.h"
+#include "tests/nn/reference_modules.h"

@@ -2,6 +2,7 @@
 // Token choice, row by row in float64. Included by reference.h.
 
 #include "pointwork/config/grammar.h"
+#include "pointwork/route/router_features.h"
 #include "tests/nn/reference.h"
 
 namespace pointwork::test::slow {
@@ -13,8 +14,44 @@ struct RowChoice {
   std::vector<bool> kept;
 };
 
-inline RowChoice choice_of(const RouteConfig& c, const TokenRouter& router, const Tensor& read) {
-  const Tensor logits = (router.weight.to(torch::kFloat64) * read).sum(1);
+// h' of a GRU cell: ρ = σ(a₁ + c₁), z = σ(a₂ + c₂), n = tanh(a₃ + ρ c₃), h' = n + z (h − n).
+inline Tensor gru(const GruFeatures& g, const Tensor& x, const Tensor& extra, const Tensor& h) {
+  Tensor in = extra.defined() ? x + extra : x;
+  if (g.projection.defined()) in = affine(g.projection, in, {});
+  const Tensor a = affine(g.input, in, g.input_bias), c = affine(g.recurrent, h, g.recurrent_bias);
+  const int64_t r = h.size(0);
+  const auto part = [&](const Tensor& t, int64_t i) { return t.slice(0, i * r, (i + 1) * r); };
+  const Tensor reset = 1 / (1 + (-(part(a, 0) + part(c, 0))).exp());
+  const Tensor update = 1 / (1 + (-(part(a, 1) + part(c, 1))).exp());
+  const Tensor fresh = (part(a, 2) + reset * part(c, 2)).tanh();
+  return fresh + update * (h - fresh);
+}
+
+// `h`: the row's state, which becomes the next.
+inline Tensor logits_of(const RouteConfig& c, const TokenRouter& router, const Tensor& read,
+                        int64_t round, Tensor& h) {
+  const auto wide = [](const Tensor& t) { return t.to(torch::kFloat64); };
+  Tensor x = read;
+  if (c.router_input == RouterInput::normalised) x = x / ((x * x).mean() + 1e-6).sqrt();
+  const Tensor extra = router.round_embedding.defined() ? router.round_embedding[round] : Tensor();
+  Tensor f = x;
+  if (const auto* mlp = dynamic_cast<const MlpFeatures*>(router.features.get())) {
+    const Tensor y = affine(mlp->hidden, extra.defined() ? x + extra : x, mlp->hidden_bias);
+    f = y * y.gt(0);
+  } else if (const auto* cell = dynamic_cast<const GruFeatures*>(router.features.get())) {
+    f = h = gru(*cell, x, extra, h.defined() ? h : torch::zeros({cell->size()}, torch::kFloat64));
+  } else if (extra.defined()) {
+    f = x + extra;
+  }
+  Tensor logits = (wide(router.weight) * f).sum(1);
+  if (router.output_bias.defined()) logits = logits + router.output_bias;
+  if (router.round_bias.defined()) logits = logits + router.round_bias[round];
+  return logits / c.temperature;
+}
+
+// `favoured`: added to what is ranked.
+inline RowChoice choice_of(const RouteConfig& c, const TokenRouter& router, const Tensor& logits,
+                           const Tensor& favoured, int64_t top_k) {
   const Tensor e = (logits - logits.max().detach()).exp();
   const Tensor p = c.score == RouterScore::softmax ? e / e.sum() : 1 / (1 + (-logits).exp());
   std::vector<double> score(static_cast<size_t>(p.size(0)));
@@ -22,13 +59,14 @@ inline RowChoice choice_of(const RouteConfig& c, const TokenRouter& router, cons
     const auto at = static_cast<int64_t>(i);
     score[i] = router.bias.defined() ? (p[at] + router.bias[at]).item<double>()
                                      : logits[at].item<double>();
+    score[i] += favoured[at].item<double>();
   }
   std::vector<int64_t> order;
   for (size_t i = 0; i < score.size(); ++i) order.push_back(static_cast<int64_t>(i));
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
     return score[static_cast<size_t>(a)] > score[static_cast<size_t>(b)];
   });
-  order.resize(static_cast<size_t>(c.top_k));
+  order.resize(static_cast<size_t>(top_k));
   if (c.second_choice == SecondChoice::threshold) {
     const double first = p[order[0]].item<double>(), second = p[order[1]].item<double>();
     if (second / (first + second) <= c.second_threshold) order[1] = -1;
@@ -96,18 +134,47 @@ inline void drop(const RouteConfig& c, const Places& at, const Pass& pass,
   }
 }
 
+// What every row chose, before it is known who is kept where.
+inline std::vector<RowChoice> choices_of(const RouteConfig& c, const TokenRouter& router,
+                                         const Stream& read, const Places& at, const Pass& pass,
+                                         int64_t round) {
+  Memories none;
+  Memory& memory = (pass.memories ? *pass.memories : none)[&router];
+  memory.hidden.resize(read.size());
+  memory.exited.resize(read.size(), false);
+  const int64_t here = round % pass.rounds;
+  Tensor favoured = torch::zeros({c.choices()}, torch::kFloat64);
+  if (pass.step < c.in_order_steps)
+    favoured[std::min(here, c.num_experts)] =
+        c.in_order_bias *
+        (1 - static_cast<double>(pass.step) / static_cast<double>(c.in_order_steps));
+  int64_t top_k = c.top_k;
+  if (c.top_k_start > c.top_k && pass.step < c.top_k_steps)
+    top_k = c.top_k_start - pass.step * (c.top_k_start - c.top_k) / c.top_k_steps;
+  std::vector<RowChoice> rows;
+  for (size_t t = 0; t < read.size(); ++t) {
+    const Tensor logits = logits_of(c, router, read[t], here, memory.hidden[t]);
+    Tensor own = favoured;
+    if (c.absorbing && memory.exited[t]) {
+      own = torch::full_like(favoured, -1e9);
+      own[c.num_experts] = 0;
+    }
+    rows.push_back(choice_of(c, router, logits, own, top_k));
+    memory.exited[t] = rows[t].expert[0] >= c.num_experts;
+    if (!at[t].valid) rows[t].expert.assign(rows[t].expert.size(), -1);
+  }
+  drop(c, at, pass, rows);
+  return rows;
+}
+
 inline Stream token_choice_delta(const Config& config, const RoutedConfig& c, const Routed& routed,
                                  const Stream& x, const Places& at, const Pass& pass,
                                  int64_t round) {
   const auto& router = dynamic_cast<const TokenRouter&>(*routed.router);
   Stream read;
-  std::vector<RowChoice> rows;
-  for (size_t t = 0; t < x.size(); ++t) {
-    read.push_back(routed.norm ? normed(x[t], *routed.norm, config.model) : x[t]);
-    rows.push_back(choice_of(c.route, router, read[t]));
-    if (!at[t].valid) rows[t].expert.assign(rows[t].expert.size(), -1);
-  }
-  drop(c.route, at, pass, rows);
+  for (const Tensor& row : x)
+    read.push_back(routed.norm ? normed(row, *routed.norm, config.model) : row);
+  const std::vector<RowChoice> rows = choices_of(c.route, router, read, at, pass, round);
 
   const int64_t experts = c.route.num_experts;
   Stream inner, block;

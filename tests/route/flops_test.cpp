@@ -147,7 +147,7 @@ TEST(Flops, OfARoutedBranchAtInference) {
   EXPECT_EQ(parts_of(*model, bound).at("x.body.attention.pairs").flops,
             24.0 * (36 + 8 * 4 + 3 + 2 * 16));
   // Those that entered.
-  const std::vector<Entered> entered = {{3, 0}};
+  const std::vector<Entered> entered = {{.rows = {3, 0}, .pairs = {}}};
   Extent measured = extent;
   measured.past = {};
   measured.entered = &entered;
@@ -185,7 +185,8 @@ TEST(Flops, OfNestedAndRepeatedRoutes) {
   EXPECT_EQ(parts.at("x.body.router").flops, 2.0 * 8 * 5);
   EXPECT_EQ(parts.at("x.body.body.mlp.up").flops, 2.0 * 160 * 3);
   // Where no row took the outer block, the inner made no route.
-  const std::vector<Entered> none = {{0}}, some = {{4}, {1}};
+  const std::vector<Entered> none = {{.rows = {0}, .pairs = {}}},
+                             some = {{.rows = {4}, .pairs = {}}, {.rows = {1}, .pairs = {}}};
   Extent extent{.rows = {10}, .routing = Routing::inference, .root_rows = 10, .entered = &none};
   EXPECT_EQ(parts_of(*nested, extent).at("x.body.body.mlp.up").flops, 0);
   extent.entered = &some;

@@ -55,10 +55,20 @@ inline void PrintTo(const NamedConfig& one, std::ostream* out) { *out << one.nam
 inline std::vector<std::shared_ptr<Router>> routers_of(const Model& model) {
   std::vector<std::shared_ptr<Router>> all;
   for (const auto& module : model.modules(false)) {
-    if (const auto* routed = dynamic_cast<const Routed*>(module.get()))
-      all.push_back(routed->router);
+    if (auto router = std::dynamic_pointer_cast<Router>(module)) all.push_back(router);
   }
   return all;
+}
+
+// Every route of a config, those of attention's weights too.
+template <class AnyConfig, class Visit>
+void for_each_route(AnyConfig& config, const Visit& visit) {
+  for (auto& [name, branch] : config.branch) {
+    if (auto* routed = std::get_if<RoutedConfig>(&branch.form)) visit(routed->route);
+    if (auto* attention = std::get_if<AttentionConfig>(&branch.form);
+        attention && attention->projection_route)
+      visit(*attention->projection_route);
+  }
 }
 
 inline std::vector<std::shared_ptr<DepthRouter>> depth_routers_of(const Model& model) {
@@ -71,10 +81,9 @@ inline std::vector<std::shared_ptr<DepthRouter>> depth_routers_of(const Model& m
 
 // Whether some branch has tokens choose experts: what runs then depends on values.
 inline bool has_token_choice(const Config& config) {
-  return std::any_of(config.branch.begin(), config.branch.end(), [](const auto& item) {
-    const auto* routed = std::get_if<RoutedConfig>(&item.second.form);
-    return routed && routed->route.by_token();
-  });
+  bool has = false;
+  for_each_route(config, [&](const RouteConfig& route) { has = has || route.by_token(); });
+  return has;
 }
 
 // Past the last step of every capacity schedule in the test configs.
@@ -98,10 +107,7 @@ inline std::shared_ptr<Model> lively_model(Config config, torch::Dtype dtype = t
                                            uint64_t seed = 3) {
   at::set_num_threads(1);  // at these sizes threads would only wait for one another
   config.model.initializer_range = 0.25;
-  for (auto& [name, branch] : config.branch) {
-    if (auto* routed = std::get_if<RoutedConfig>(&branch.form))
-      routed->route.initializer_range = 0.25;
-  }
+  for_each_route(config, [](RouteConfig& route) { route.initializer_range = 0.25; });
   auto model = std::make_shared<Model>(config);
   initialise(*model, seed);
   const torch::NoGradGuard no_grad;

@@ -29,6 +29,23 @@ std::string moe(const std::string& route, const std::string& more = "",
          " }\n[branch.moe]\nkind = \"chain\"\nof = [\"attention\", \"experts\"]\n";
 }
 
+// repeat(5, chain(attention × 3, routed(mlp × 3))) with a SKIP; keys of both routes, of attention's
+// and of attention.
+std::string modules(const std::string& route, const std::string& more = "",
+                    const std::string& attention = "") {
+  const bool own = more.find("num_experts") != std::string::npos;
+  return kLeaves + "[branch.mha]\nkind = \"attention\"\nnum_attention_heads = 4\n" + attention +
+         "projection_route = { num_noop = 1, " + (own ? "" : "num_experts = 3, ") + route +
+         (more.empty() ? "" : ", " + more) + " }\n" +
+         "[branch.ffn]\nkind = \"routed\"\nof = \"mlp\"\nnorm = \"inside\"\nroute = { choice = "
+         "\"token\", dropless = true, num_experts = 3, num_noop = 1, " +
+         route + " }\n" + "[branch.round]\nkind = \"chain\"\nof = [\"mha\", \"ffn\"]\n" +
+         "[branch.rounds]\nkind = \"repeat\"\nof = \"round\"\ntimes = 5\n";
+}
+
+const std::string kRounds =
+    "layers = { first = [\"dense\"], repeat = [\"rounds\"], last = [\"dense\"] }\n";
+
 const std::string kWithExperts = "layers = [\"dense\", \"moe\"]";
 
 const std::string kEveryOther = "layers = [\"dense\", \"mod\"]";
@@ -188,6 +205,34 @@ route = { capacity = 0.25 }
       kLeaves + moe("num_experts = 3" + tight + "1.5") +
           "[branch.twice]\nkind = \"repeat\"\nof = \"moe\"\ntimes = 2\n",
       "layers = [\"dense\", \"twice\"]");
+  // Mixture-of-Modules: rounds of attention and mlp whose experts two routers assemble.
+  add("mom", modules("router = \"gru\", router_size = 20, top_k = 2, weight = \"renormalised\""),
+      kRounds);
+  add("mom_masked",
+      modules("router = \"gru\", router_size = 20, router_projection = 6, temperature = 0.5, "
+              "round_bias = true",
+              "noop_key_value = \"masked\"", "qkv_bias = true\noutput_bias = true\n"),
+      kRounds);
+  add("mom_rounds",
+      modules("router = \"mlp\", router_size = 12, round_embedding = true, round_bias = true, "
+              "router_input = \"normalised\", weight = \"ste\", in_order_steps = 8",
+              "", "rope_theta = 10000.0\nnum_key_value_heads = 2\n"),
+      kRounds);
+  add("mom_soft",
+      modules("router = \"gru\", router_size = 8, top_k_start = 4, top_k_steps = 6, "
+              "round_embedding = true",
+              "weighted_qkv = true"),
+      kRounds);
+  add("mom_uneven",
+      modules("weight = \"ste\", target_active = 0.7",
+              "num_experts = 2, noop_key_value = \"masked\""),
+      "norm = \"rmsnorm\"\n" + kRounds);
+  add("mom_early_exit",
+      kLeaves +
+          "[branch.until]\nkind = \"routed\"\nof = \"dense\"\nroute = { choice = \"token\", "
+          "num_noop = 1, absorbing = true, dropless = true }\n[branch.rounds]\nkind = "
+          "\"repeat\"\nof = \"until\"\ntimes = 3\n",
+      kRounds);
   add("parallel", kLeaves + "[branch.side]\nkind = \"parallel\"\nof = [\"attention\", \"mlp\"]\n",
       "layers = [\"side\"]");
   return all;

@@ -10,8 +10,9 @@
 //   };
 //
 // A visitor is called with (name, value, Field). Types it meets: bool, int64_t, double,
-// std::string, std::vector<std::string>, an enum with EnumNames, a nested struct with fields(), and
-// the two special forms in model_config.h (LayersConfig, the map of BranchConfig).
+// std::string, std::vector<std::string>, an enum with EnumNames, a nested struct with fields(), a
+// std::optional of one (absent without its section), and the two special forms in model_config.h
+// (LayersConfig, the map of BranchConfig).
 
 #include <cstdint>
 #include <limits>

@@ -59,6 +59,7 @@ class Unrouter {
       std::visit(
           [&](auto& form) {
             if constexpr (requires { form.of; }) replace(form.of);
+            if constexpr (requires { form.projection_route; }) form.projection_route.reset();
           },
           copy.form);
       twin_.branch[name] = std::move(copy);

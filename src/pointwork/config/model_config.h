@@ -2,6 +2,7 @@
 // What a model is: the trunk, and the grammar of its branches.
 
 #include <cmath>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -60,6 +61,7 @@ struct AttentionConfig {
   bool qkv_bias = false;
   bool output_bias = false;
   bool output_norm = false;
+  std::optional<ProjectionRouteConfig> projection_route;
 
   bool operator==(const AttentionConfig&) const = default;
   template <class Self, class Visitor>
@@ -88,6 +90,9 @@ struct AttentionConfig {
     visit("qkv_bias", self.qkv_bias, {.help = "biases on the query, key and value projections"});
     visit("output_bias", self.output_bias, {.help = "a bias on the output projection"});
     visit("output_norm", self.output_norm, {.help = "a second norm on what the branch adds"});
+    visit("projection_route", self.projection_route,
+          {.help = "several sets of weights, norm included, among which each token chooses: every "
+                   "token attends to every earlier one, whatever they chose (Mixture-of-Modules)"});
   }
 };
 

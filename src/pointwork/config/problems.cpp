@@ -32,6 +32,7 @@ class Checker {
     for (const auto& [name, branch] : config_.branch) one_branch(name, branch);
     cycles();
     if (problems_.empty()) unfolded();
+    if (problems_.empty()) add(place_problems(config_));
     train();
     return std::move(problems_);
   }
@@ -76,11 +77,16 @@ class Checker {
     if (branch.form.index() >= 2 && children_of(branch).empty())
       problem(path, ".of must name at least one branch but is empty");
     for (const std::string& child : children_of(branch)) name_exists(path + ".of", child);
-    if (const auto* attention = std::get_if<AttentionConfig>(&branch.form)) sizes(path, *attention);
-    if (const auto* routed = std::get_if<RoutedConfig>(&branch.form)) {
-      for (std::string& one : route_problems(path, config_, *routed))
-        problems_.push_back(std::move(one));
+    if (const auto* attention = std::get_if<AttentionConfig>(&branch.form)) {
+      sizes(path, *attention);
+      add(route_problems(path, config_, *attention));
     }
+    if (const auto* routed = std::get_if<RoutedConfig>(&branch.form))
+      add(route_problems(path, config_, *routed));
+  }
+
+  void add(std::vector<std::string> more) {
+    for (std::string& one : more) problems_.push_back(std::move(one));
   }
 
   void sizes(const std::string& path, const AttentionConfig& a) {

@@ -127,6 +127,11 @@ void ConfigReader::check_names(const std::string& path, const Given& given,
   }
 }
 
+bool ConfigReader::overridden_inside(const std::string& path) const {
+  return std::any_of(overrides_.begin(), overrides_.end(),
+                     [&](const Override& one) { return one.key.rfind(path + ".", 0) == 0; });
+}
+
 void ConfigReader::pass_over(const std::string& path) {
   for (size_t i = 0; i < overrides_.size(); ++i) {
     if (overrides_[i].key.rfind(path + ".", 0) == 0) used_[i] = true;

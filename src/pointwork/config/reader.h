@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <deque>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -48,6 +49,7 @@ class ConfigReader {
   const toml::node* literal(const std::string& text);
   const toml::table* table_at(const std::string& path, const Given& given);
   void check_names(const std::string& path, const Given& given, const std::set<std::string>& names);
+  bool overridden_inside(const std::string& path) const;
   void pass_over(const std::string& path);  // overrides of a branch that could not be read
 
   // Visits the fields of every struct, so that the same list that prints a config reads it.
@@ -74,6 +76,13 @@ class ConfigReader {
     sections_.push_back(path);
     table_at(path, given);
     read_fields(path, given, value);
+  }
+
+  template <HasFields T>
+  void read_field(const std::string& path, const Given& given, std::optional<T>& value,
+                  const Field& facts) {
+    sections_.push_back(path);
+    if (given || overridden_inside(path)) read_field(path, given, value.emplace(), facts);
   }
 
   void read_field(const std::string& path, const Given& given, LayersConfig& value, const Field&);

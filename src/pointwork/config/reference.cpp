@@ -63,6 +63,11 @@ constexpr const char* kTokenChoice =
 
 )";
 
+constexpr const char* kProjectionRoute =
+    R"(`projection_route = { num_experts = 4, num_noop = 1, … }` is such a table as `route` with `choice = "token"` below, dropless where it does not say otherwise. Besides it has:
+
+)";
+
 std::string cell(const std::string& text) {
   std::string safe;
   for (const char c : text) safe += c == '|' ? std::string("\\|") : std::string(1, c);
@@ -100,6 +105,18 @@ std::string token_choice_table() {
   return table_of(keys);
 }
 
+// What projection_route has beside the keys of a route by token choice.
+std::string projection_route_table() {
+  RouteConfig route;
+  route.choice = ChoiceKind::token;
+  std::set<std::string> told;
+  for (const KeyFacts& key : keys_of(route)) told.insert(key.path);
+  std::vector<KeyFacts> keys = keys_of(ProjectionRouteConfig());
+  std::erase_if(keys, [&](const KeyFacts& key) { return told.count(key.path) > 0; });
+  for (KeyFacts& key : keys) key.path = "projection_route." + key.path;
+  return table_of(keys);
+}
+
 // The sections of Config in their order.
 struct Sections {
   std::string text = kIntroduction;
@@ -122,6 +139,8 @@ struct Sections {
                      sentence(BranchConfig::abouts[I]));
       using Form = std::variant_alternative_t<I, Forms>;
       text += table_of(keys_of(Form{}));
+      if constexpr (std::is_same_v<Form, AttentionConfig>)
+        text += kProjectionRoute + projection_route_table();
       if constexpr (std::is_same_v<Form, RoutedConfig>) text += kTokenChoice + token_choice_table();
       kinds<I + 1>();
     }

@@ -49,6 +49,14 @@ class Observer {
               ".partial_rotary_factor has no effect without rope_theta");
     remark_if(!rotated && config_.model.position_embedding == PositionEmbedding::none, path,
               " sees no positions: rope_theta is 0, and model.position_embedding is none");
+    if (!a.projection_route) return;
+    const ProjectionRouteConfig &r = *a.projection_route, usual;
+    const std::string route = path + ".projection_route";
+    token_choice(route, r);
+    remark_if(r.num_noop == 0 && r.noop_key_value != usual.noop_key_value, route,
+              ".noop_key_value has no effect while num_noop is 0");
+    remark_if(r.top_k == 1 && r.top_k_start < 2 && r.weight == RouterWeight::none && r.weighted_qkv,
+              route, ".weighted_qkv has no effect with weight = \"none\"");
   }
 
   void one_route(const std::string& path, const RouteConfig& r) {
@@ -83,6 +91,12 @@ class Observer {
                   (r.exploration == Exploration::none || r.exploration == Exploration::sample),
               path, ".exploration_amount has no effect with exploration = \"",
               name_of(r.exploration), "\"");
+    remark_if(r.router == RouterKind::linear && r.router_size != RouterConfig{}.router_size, path,
+              ".router_size has no effect with router = \"linear\"");
+    remark_if(r.in_order_steps == 0 && r.in_order_bias != RouterConfig{}.in_order_bias, path,
+              ".in_order_bias has no effect while in_order_steps is 0");
+    remark_if((r.top_k_start > r.top_k) != (r.top_k_steps > 0), path,
+              ".top_k_start and top_k_steps need each other to have an effect");
     remark_if(r.choices() == 1, path,
               " has one expert and nothing else to choose: its tokens all take it");
     remark_if(r.weight == RouterWeight::none && r.balance == BalanceConfig{.loss_weight = 0}, path,

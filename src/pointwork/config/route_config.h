@@ -2,6 +2,7 @@
 // Which tokens enter a routed branch, in training and causally afterwards.
 
 #include "pointwork/config/fields.h"
+#include "pointwork/config/router_config.h"
 #include "pointwork/config/token_choice_config.h"
 
 namespace pointwork {
@@ -60,7 +61,7 @@ struct CapacityScheduleConfig {
 };
 
 // The keys of a choice that is not taken are unknown: what would have no effect is an error.
-struct RouteConfig : TokenChoiceConfig {
+struct RouteConfig : TokenChoiceConfig, RouterConfig {
   ChoiceKind choice = ChoiceKind::expert;
   double capacity = 0.125;
   CapacityScheduleConfig capacity_schedule;
@@ -91,6 +92,7 @@ struct RouteConfig : TokenChoiceConfig {
           {.help = "standard deviation of the router's initial weights", .min = 0, .max = 10});
     if (self.by_token()) {
       TokenChoiceConfig::fields(self, visit);
+      RouterConfig::fields(self, visit);
     } else {
       depth_fields(self, visit);
     }
@@ -126,6 +128,36 @@ struct RouteConfig : TokenChoiceConfig {
            .min = 0,
            .max = 1,
            .above_min = true});
+  }
+};
+
+enum class NoopKeyValue { zero, masked };
+template <>
+struct EnumNames<NoopKeyValue> {
+  static constexpr std::pair<const char*, NoopKeyValue> names[] = {
+      {"zero", NoopKeyValue::zero}, {"masked", NoopKeyValue::masked}};
+};
+
+// Of attention's weights, token by token: Mixture-of-Modules (arXiv:2407.06677).
+struct ProjectionRouteConfig : RouteConfig {
+  NoopKeyValue noop_key_value = NoopKeyValue::zero;
+  bool weighted_qkv = false;
+
+  ProjectionRouteConfig() {
+    choice = ChoiceKind::token;
+    dropless = true;
+  }
+
+  bool operator==(const ProjectionRouteConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    RouteConfig::fields(self, visit);
+    visit("noop_key_value", self.noop_key_value,
+          {.help = "what others see of a token that takes only no-ops: zero: a key and a value of "
+                   "0, which take their share of attention; masked: nothing"});
+    visit("weighted_qkv", self.weighted_qkv,
+          {.help = "queries, keys and values of several experts are summed with the router's "
+                   "weights, as outputs always are; otherwise with 1"});
   }
 };
 

@@ -118,6 +118,8 @@ struct TokenChoiceConfig {
   int64_t num_noop = 0;
   NoopKind noop = NoopKind::zero;
   int64_t top_k = 1;
+  int64_t top_k_start = 0;
+  int64_t top_k_steps = 0;
   RouterScore score = RouterScore::softmax;
   RouterDtype router_dtype = RouterDtype::float32;
   double routed_scaling_factor = 1;
@@ -138,6 +140,9 @@ struct TokenChoiceConfig {
   BalanceConfig balance;
 
   int64_t choices() const { return num_experts + num_noop; }  // M
+  int64_t top_k_at(int64_t step) const;
+  // Rows that take an expert at all, as a share, where every choice is as likely.
+  double taking_share(int64_t k) const;
 
   bool operator==(const TokenChoiceConfig&) const = default;
   template <class Self, class Visitor>
@@ -155,6 +160,14 @@ struct TokenChoiceConfig {
                    "row that experts read"});
     visit("top_k", self.top_k,
           {.help = "choices a token makes among experts and no-ops", .min = 1, .max = 1 << 16});
+    visit(
+        "top_k_start", self.top_k_start,
+        {.help = "choices at step 0, all of them for a soft start, from where they fall to top_k; "
+                 "0: top_k from the start",
+         .min = 0,
+         .max = 1 << 16});
+    visit("top_k_steps", self.top_k_steps,
+          {.help = "steps of that way", .unit = "steps", .min = 0, .max = 1 << 30});
     visit("score", self.score,
           {.help = "what logits become before the choice: softmax over all choices, or sigmoid of "
                    "each"});

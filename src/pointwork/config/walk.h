@@ -2,6 +2,7 @@
 // Every key and section of a struct in order, told.
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,10 @@ class Walk {
   void leaf(const std::string& path, const T& value, const Field& facts) {
     sections.push_back({path, std::string(facts.help)});
     walk(path, value);
+  }
+  template <HasFields T>
+  void leaf(const std::string& path, const std::optional<T>& value, const Field& facts) {
+    if (value) leaf(path, *value, facts);
   }
   void leaf(const std::string& path, const std::map<std::string, BranchConfig>& value,
             const Field& facts) {

@@ -43,6 +43,10 @@ std::vector<KeyFacts> all_keys(const Config& config) {
       std::decay_t<decltype(form)> usual;
       // Which keys there are depends on it.
       if constexpr (requires { usual.route; }) usual.route.choice = form.route.choice;
+      if constexpr (requires { usual.projection_route; }) {
+        if (form.projection_route)
+          usual.projection_route.emplace().choice = form.projection_route->choice;
+      }
       return {usual};
     };
     usual.branch[name] = std::visit(fresh, branch.form);

@@ -16,7 +16,7 @@ struct Builder {
   const Config& config;
   const std::string& name;
   const std::string& path;
-  const BodyOptions& options;
+  const BuildOptions& options;
 
   std::vector<std::pair<std::string, BranchPtr>> children(
       const std::vector<std::string>& of) const {
@@ -29,13 +29,15 @@ struct Builder {
       };
       const auto before = std::count_if(built.begin(), built.end(), same);
       const std::string unique = before == 0 ? child : concat(child, "~", before + 1);
-      built.emplace_back(unique, build_branch(config, child, path + "." + unique));
+      built.emplace_back(
+          unique, build_branch(config, child, path + "." + unique, {.rounds = options.rounds}));
     }
     return built;
   }
 
   BranchPtr operator()(const AttentionConfig& c) const {
-    return std::make_shared<Attention>(config.model, c);
+    return std::make_shared<Attention>(config.model, c,
+                                       AttentionOptions{.name = path, .rounds = options.rounds});
   }
   BranchPtr operator()(const MlpConfig& c) const {
     return std::make_shared<Mlp>(
@@ -49,17 +51,22 @@ struct Builder {
     return std::make_shared<Parallel>(children(c.of));
   }
   BranchPtr operator()(const RepeatConfig& c) const {
-    return std::make_shared<Repeat>(build_branch(config, c.of, path + ".body"), c.times);
+    return std::make_shared<Repeat>(build_branch(config, c.of, path + ".body", {.rounds = c.times}),
+                                    c.times);
   }
   BranchPtr operator()(const RoutedConfig& c) const {
     const bool outside = norm_outside(config, c);
-    BranchPtr body = build_branch(
-        config, c.of, path + ".body",
-        {.experts = c.route.num_experts > 1 ? c.route.num_experts : 0, .norm = !outside});
-    const RouterOptions options{
-        .name = path, .size = config.model.hidden_size, .attends = body->number_sites(0) > 0};
+    BranchPtr body = build_branch(config, c.of, path + ".body",
+                                  {.experts = c.route.num_experts > 1 ? c.route.num_experts : 0,
+                                   .norm = !outside,
+                                   .rounds = options.rounds});
+    const RouterOptions router{.name = path,
+                               .size = config.model.hidden_size,
+                               .attends = body->number_sites(0) > 0,
+                               .projections = false,
+                               .rounds = options.rounds};
     return std::make_shared<Routed>(
-        options, c.route, std::move(body),
+        router, c.route, std::move(body),
         outside ? std::make_shared<Norm>(config.model.hidden_size, config.model) : nullptr);
   }
 };
@@ -67,7 +74,7 @@ struct Builder {
 }  // namespace
 
 BranchPtr build_branch(const Config& config, const std::string& name, const std::string& path,
-                       const BodyOptions& options) {
+                       const BuildOptions& options) {
   const auto found = config.branch.find(name);
   check(found != config.branch.end(), "no [branch.", name, "] in the config");
   const bool special = options.experts > 0 || !options.norm;

@@ -6,7 +6,7 @@
 #include "pointwork/base/rng.h"
 #include "pointwork/model/model.h"
 #include "pointwork/route/depth_router.h"
-#include "pointwork/route/router_features.h"
+#include "pointwork/route/token_router.h"
 
 namespace pointwork {
 namespace {
@@ -70,7 +70,9 @@ bool is_feature(const std::string& parameter_name) {
 bool is_matrix(const std::string& parameter_name, const Tensor& parameter) {
   const std::string leaf = parameter_name.substr(parameter_name.rfind('.') + 1);
   // Norms and routers alone call theirs weight and bias; of experts they have two dimensions.
-  if (parameter_name.ends_with(".predictor.output") || is_feature(parameter_name)) return false;
+  if (parameter_name.ends_with(".predictor.output") ||
+      parameter_name.ends_with(".router.round_embedding") || is_feature(parameter_name))
+    return false;
   return parameter.dim() >= 2 && leaf != "weight" && leaf != "bias" && !ends_with(leaf, "_bias");
 }
 
@@ -108,8 +110,8 @@ void convert(Model& model, torch::Dtype dtype, torch::Device device) {
   const torch::NoGradGuard no_grad;
   std::set<const at::TensorImpl*> wide;  // what scores and decides
   for (const auto& module : model.modules(false)) {
-    if (const auto* features = dynamic_cast<const RouterFeatures*>(module.get())) {
-      for (const Tensor& parameter : features->parameters())
+    if (const auto* by_token = dynamic_cast<const TokenRouter*>(module.get())) {
+      for (const Tensor& parameter : by_token->parameters())
         wide.insert(parameter.unsafeGetTensorImpl());
     }
     const auto* router = dynamic_cast<const Router*>(module.get());

@@ -5,8 +5,19 @@ namespace {
 
 using Children = std::vector<std::pair<std::string, BranchPtr>>;
 
-void append(std::vector<Route>& routes, std::vector<Route>&& more) {
-  for (Route& route : more) routes.push_back(std::move(route));
+void append_routes(Output& sum, Output& next) {
+  for (Route& route : next.routes) sum.routes.push_back(std::move(route));
+}
+
+void append(Output& sum, Output&& next) {
+  append_routes(sum, next);
+  for (RouterState& one : next.state) sum.state.push_back(std::move(one));
+}
+
+int64_t sum_routers(const Children& children) {
+  int64_t sum = 0;
+  for (const auto& [name, child] : children) sum += child->routers();
+  return sum;
 }
 
 int64_t number_all(const Children& children, int64_t first) {
@@ -28,33 +39,54 @@ double sum_cached(const Children& children, int64_t step) {
 
 }  // namespace
 
+// Hands each child its own part of a state.
+class StateParts {
+ public:
+  explicit StateParts(const State& state) : state_(state) {}
+  State next(const Branch& child) {
+    if (state_.empty()) return {};
+    const auto begin = state_.begin() + at_;
+    at_ += child.routers();
+    return {begin, state_.begin() + at_};
+  }
+
+ private:
+  const State& state_;
+  int64_t at_ = 0;
+};
+
 Chain::Chain(const Children& children) : children_(children) {
   for (const auto& [name, child] : children_) register_module(name, child);
 }
 
-Output Chain::forward(const Tensor& x, Context& ctx) {
-  Output sum = children_.front().second->forward(x, ctx);
+Output Chain::forward(const Tensor& x, const State& state, Context& ctx) {
+  StateParts states(state);
+  Output sum = children_.front().second->forward(x, states.next(*children_.front().second), ctx);
   Tensor stream = x;
   Tensor last = sum.delta;
   for (size_t i = 1; i < children_.size(); ++i) {
+    Branch& child = *children_[i].second;
     stream = stream + last;
-    Output next = children_[i].second->forward(stream, ctx);
+    Output next = child.forward(stream, states.next(child), ctx);
     last = next.delta;
     sum.delta = sum.delta + last;
-    append(sum.routes, std::move(next.routes));
+    append(sum, std::move(next));
   }
   return sum;
 }
 
-Output Chain::add_to(const Tensor& x, Context& ctx) {
-  Output sum{x, {}};
+Output Chain::add_to(const Tensor& x, const State& state, Context& ctx) {
+  StateParts states(state);
+  Output sum{x, {}, {}};
   for (const auto& [name, child] : children_) {
-    Output next = child->add_to(sum.delta, ctx);
+    Output next = child->add_to(sum.delta, states.next(*child), ctx);
     sum.delta = next.delta;
-    append(sum.routes, std::move(next.routes));
+    append(sum, std::move(next));
   }
   return sum;
 }
+
+int64_t Chain::routers() const { return sum_routers(children_); }
 
 void Chain::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
   for (const auto& [child_name, child] : children_)
@@ -73,25 +105,29 @@ Parallel::Parallel(const Children& children) : children_(children) {
   for (const auto& [name, child] : children_) register_module(name, child);
 }
 
-Output Parallel::forward(const Tensor& x, Context& ctx) {
-  Output sum = children_.front().second->forward(x, ctx);
+Output Parallel::forward(const Tensor& x, const State& state, Context& ctx) {
+  StateParts states(state);
+  Branch& first = *children_.front().second;
+  return rest(first.forward(x, states.next(first), ctx), x, states, ctx);
+}
+
+Output Parallel::add_to(const Tensor& x, const State& state, Context& ctx) {
+  StateParts states(state);
+  Branch& first = *children_.front().second;
+  return rest(first.add_to(x, states.next(first), ctx), x, states, ctx);
+}
+
+Output Parallel::rest(Output sum, const Tensor& x, StateParts& states, Context& ctx) {
   for (size_t i = 1; i < children_.size(); ++i) {
-    Output next = children_[i].second->forward(x, ctx);
+    Branch& child = *children_[i].second;
+    Output next = child.forward(x, states.next(child), ctx);
     sum.delta = sum.delta + next.delta;
-    append(sum.routes, std::move(next.routes));
+    append(sum, std::move(next));
   }
   return sum;
 }
 
-Output Parallel::add_to(const Tensor& x, Context& ctx) {
-  Output sum = children_.front().second->add_to(x, ctx);
-  for (size_t i = 1; i < children_.size(); ++i) {
-    Output next = children_[i].second->forward(x, ctx);
-    sum.delta = sum.delta + next.delta;
-    append(sum.routes, std::move(next.routes));
-  }
-  return sum;
-}
+int64_t Parallel::routers() const { return sum_routers(children_); }
 
 void Parallel::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
   for (const auto& [child_name, child] : children_)
@@ -122,33 +158,39 @@ void Repeat::rounds(Context& ctx, const Round& body) {
   ctx.round = outer;
 }
 
-Output Repeat::forward(const Tensor& x, Context& ctx) {
+Output Repeat::forward(const Tensor& x, const State&, Context& ctx) {
   Output sum;
+  State state;
   rounds(ctx, [&](int64_t round) {
-    Output next = body_->forward(round == 0 ? x : x + sum.delta, ctx);
+    Output next = body_->forward(round == 0 ? x : x + sum.delta, state, ctx);
     sum.delta = round == 0 ? next.delta : sum.delta + next.delta;
-    append(sum.routes, std::move(next.routes));
+    state = std::move(next.state);
+    append_routes(sum, next);
   });
   return sum;
 }
 
-Output Repeat::add_to(const Tensor& x, Context& ctx) {
-  Output sum{x, {}};
+Output Repeat::add_to(const Tensor& x, const State&, Context& ctx) {
+  Output sum{x, {}, {}};
+  State state;
   rounds(ctx, [&](int64_t) {
-    Output next = body_->add_to(sum.delta, ctx);
+    Output next = body_->add_to(sum.delta, state, ctx);
     sum.delta = next.delta;
-    append(sum.routes, std::move(next.routes));
+    state = std::move(next.state);
+    append_routes(sum, next);
   });
   return sum;
 }
 
 void Repeat::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
   const size_t begin = parts.size();
-  body_->flops(extent, name, parts);
-  for (int64_t round = 1; round < times_; ++round) {
+  Extent inner = extent;
+  for (int64_t round = 0; round < times_; ++round) {
+    inner.round = extent.round * times_ + round;
     FlopParts again;
-    body_->flops(extent, name, again);  // with measured rows each round has its own
-    for (size_t i = 0; i < again.size(); ++i) {
+    body_->flops(inner, name, again);  // rounds differ: measured rows, routers without a state yet
+    if (round == 0) parts.insert(parts.end(), again.begin(), again.end());
+    for (size_t i = 0; round > 0 && i < again.size(); ++i) {
       parts[begin + i].flops += again[i].flops;
       parts[begin + i].masked += again[i].masked;
     }

@@ -9,8 +9,11 @@ namespace pointwork {
 class Chain : public Branch {
  public:
   explicit Chain(const std::vector<std::pair<std::string, BranchPtr>>& children);
-  Output forward(const Tensor& x, Context& ctx) override;
-  Output add_to(const Tensor& x, Context& ctx) override;
+  using Branch::add_to;
+  using Branch::forward;
+  Output forward(const Tensor& x, const State& state, Context& ctx) override;
+  Output add_to(const Tensor& x, const State& state, Context& ctx) override;
+  int64_t routers() const override;
   double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
   int64_t number_sites(int64_t first) override;
@@ -19,28 +22,38 @@ class Chain : public Branch {
  private:
   std::vector<std::pair<std::string, BranchPtr>> children_;
 };
+
+class StateParts;
 
 // Every child sees x (GPT-NeoX).
 class Parallel : public Branch {
  public:
   explicit Parallel(const std::vector<std::pair<std::string, BranchPtr>>& children);
-  Output forward(const Tensor& x, Context& ctx) override;
-  Output add_to(const Tensor& x, Context& ctx) override;
+  using Branch::add_to;
+  using Branch::forward;
+  Output forward(const Tensor& x, const State& state, Context& ctx) override;
+  Output add_to(const Tensor& x, const State& state, Context& ctx) override;
+  int64_t routers() const override;
   double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
   int64_t number_sites(int64_t first) override;
   double cached_values_per_token(int64_t step) const override;
 
  private:
+  Output rest(Output sum, const Tensor& x, StateParts& states, Context& ctx);
+
   std::vector<std::pair<std::string, BranchPtr>> children_;
 };
 
 // The same body `times` times, as a chain of itself; the rounds share weights, not cache sites.
+// Their routers begin anew, and keep their state for each row from round to round.
 class Repeat : public Branch {
  public:
   Repeat(BranchPtr body, int64_t times);
-  Output forward(const Tensor& x, Context& ctx) override;
-  Output add_to(const Tensor& x, Context& ctx) override;
+  using Branch::add_to;
+  using Branch::forward;
+  Output forward(const Tensor& x, const State& state, Context& ctx) override;
+  Output add_to(const Tensor& x, const State& state, Context& ctx) override;
   double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
   int64_t number_sites(int64_t first) override;

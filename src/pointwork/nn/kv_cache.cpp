@@ -56,7 +56,7 @@ void KvCache::append(Cell& cell, const Tensor& key, const Tensor& value) {
 }
 
 Tensor KvCache::attend(int64_t site, const Tensor& query, const Tensor& key, const Tensor& value,
-                       const Rows& rows, double scale) {
+                       const Rows& rows, double scale, const Tensor& asking) {
   check(!torch::GradMode::is_enabled(), "[kv_cache] serves inference only: gradients must be off");
   check(!rows.document.defined(), "[kv_cache] keeps no documents apart: rows must have none");
   check(site >= 0 && site < sites(), "[kv_cache] has ", sites(), " sites but was asked for ", site);
@@ -75,26 +75,30 @@ Tensor KvCache::attend(int64_t site, const Tensor& query, const Tensor& key, con
           limit_);
   }
 
+  const Tensor who = asking.defined() ? asking.cpu() : torch::arange(total, torch::kInt32);
+  const int32_t* row = who.data_ptr<int32_t>();
   Tensor visible = torch::empty({total}, torch::kInt32);
   Tensor local = torch::empty({total}, torch::kInt32);
   std::vector<Cell*> cells;
   std::vector<int64_t> first;
   bool few = true;
+  int64_t next = 0;
   for (int64_t b = 0; b < rows.sequences(); ++b) {
     const int64_t begin = start[b], end = start[b + 1];
     if (begin == end) continue;
     const int64_t sequence = of.data_ptr<int32_t>()[begin];
     Cell& cell = cells_[static_cast<size_t>(site * sequences_ + sequence)];
-    for (int64_t t = begin; t < end; ++t) {
-      visible.data_ptr<int32_t>()[t] = static_cast<int32_t>(cell.length + t - begin + 1);
-      local.data_ptr<int32_t>()[t] = static_cast<int32_t>(cells.size());
+    first.push_back(next);
+    for (; next < total && row[next] < end; ++next) {
+      visible.data_ptr<int32_t>()[next] = static_cast<int32_t>(cell.length + row[next] - begin + 1);
+      local.data_ptr<int32_t>()[next] = static_cast<int32_t>(cells.size());
     }
     append(cell, key.slice(0, begin, end), value.slice(0, begin, end));
     cells.push_back(&cell);
-    first.push_back(begin);
     few = few && end - begin < kManyRows;
   }
   first.push_back(total);
+  if (total == 0) return out;
 
   if (few && use_kernel(query)) {
     const Tensor q = query.contiguous();
@@ -114,15 +118,15 @@ Tensor KvCache::attend(int64_t site, const Tensor& query, const Tensor& key, con
   for (size_t b = 0; b < cells.size(); ++b) {
     const int64_t begin = first[b], end = first[b + 1], held = cells[b]->length;
     const auto heads_first = [](const Tensor& x) { return x.transpose(0, 1).unsqueeze(0); };
+    if (begin == end) continue;
+    const Tensor sees = visible.slice(0, begin, end);
+    const bool causal = end - begin == held;
     c10::optional<Tensor> mask;
-    if (end - begin > 1 && held > end - begin) {
-      mask = torch::ones({end - begin, held}, query.options().dtype(torch::kBool))
-                 .tril(held - (end - begin));
-    }
-    const bool causal = end - begin > 1 && !mask.has_value();
+    if (!causal && (end - begin > 1 || sees[0].item<int32_t>() < held))
+      mask = torch::arange(held, torch::kInt32).lt(sees.unsqueeze(1)).to(query.device());
     const Tensor mixed = at::scaled_dot_product_attention(
         heads_first(query.slice(0, begin, end)), heads_first(cells[b]->key.slice(0, 0, held)),
-        heads_first(cells[b]->value.slice(0, 0, held)), mask, 0.0, causal, scale,
+        heads_first(cells[b]->value.slice(0, 0, held)), mask, 0.0, causal && held > 1, scale,
         key.size(1) != query.size(1));
     out.slice(0, begin, end).copy_(mixed.squeeze(0).transpose(0, 1));
   }

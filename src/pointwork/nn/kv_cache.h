@@ -19,9 +19,10 @@ class KvCache {
 
   // Appends key and value of the given rows (ascending within each sequence) and lets each query
   // see the rows of its sequence up to and including itself. query [T, H, hd], key and value [T, K,
-  // hd] → [T, H, hd]. Error past the limit.
+  // hd] → [T, H, hd]. Error past the limit. `asking` (int32 [T'], ascending): the rows whose
+  // queries these are, [T', H, hd]; undefined: all.
   Tensor attend(int64_t site, const Tensor& query, const Tensor& key, const Tensor& value,
-                const Rows& rows, double scale);
+                const Rows& rows, double scale, const Tensor& asking = {});
 
   int64_t length(int64_t site, int64_t sequence) const;
   int64_t sites() const { return static_cast<int64_t>(cells_.size()) / sequences_; }

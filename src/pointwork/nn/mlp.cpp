@@ -60,16 +60,16 @@ Tensor Mlp::hidden(const Tensor& x, const Context& ctx) {
   return dropped(activate(product(apply(norm, x, ctx), up, up_bias, ctx), activation_), ctx);
 }
 
-Output Mlp::forward(const Tensor& x, Context& ctx) {
+Output Mlp::forward(const Tensor& x, const State&, Context& ctx) {
   check(options_.experts == 0 || ctx.rows.expert_offset.defined(),
         "[mlp] experts need rows that stand by expert");
   const Tensor delta = product(hidden(x, ctx), down, down_bias, ctx);
-  return {apply(output_norm, delta, ctx), {}};
+  return {apply(output_norm, delta, ctx), {}, {}};
 }
 
-Output Mlp::add_to(const Tensor& x, Context& ctx) {
-  if (output_norm || options_.experts > 0) return Branch::add_to(x, ctx);
-  return {project_add(x, hidden(x, ctx), down, down_bias), {}};
+Output Mlp::add_to(const Tensor& x, const State& state, Context& ctx) {
+  if (output_norm || options_.experts > 0) return Branch::add_to(x, state, ctx);
+  return {project_add(x, hidden(x, ctx), down, down_bias), {}, {}};
 }
 
 // The normalised row, both sides of the activation, and the new stream; with dropout the mask too.

@@ -17,8 +17,10 @@ struct MlpOptions {
 class Mlp : public Branch {
  public:
   Mlp(const ModelConfig& model, const MlpConfig& config, const MlpOptions& options = {});
-  Output forward(const Tensor& x, Context& ctx) override;
-  Output add_to(const Tensor& x, Context& ctx) override;
+  using Branch::add_to;
+  using Branch::forward;
+  Output forward(const Tensor& x, const State& state, Context& ctx) override;
+  Output add_to(const Tensor& x, const State& state, Context& ctx) override;
   double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
 

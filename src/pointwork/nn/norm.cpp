@@ -19,11 +19,13 @@ Tensor Norm::forward(const Tensor& x) {
                                       : rms_norm(x, weight, eps_);
 }
 
-Tensor Norm::forward(const Tensor& x, const Tensor& offset) {
+Tensor Norm::even(const Tensor& x) const {
   const Tensor one = torch::ones({x.size(1)}, x.options());
-  const Tensor even =
-      kind_ == NormKind::layernorm ? layer_norm(x, one, {}, eps_) : rms_norm(x, one, eps_);
-  const Tensor scaled = even * spread_rows(weight, offset, x.size(0));
+  return kind_ == NormKind::layernorm ? layer_norm(x, one, {}, eps_) : rms_norm(x, one, eps_);
+}
+
+Tensor Norm::scale(const Tensor& x, const Tensor& offset) const {
+  const Tensor scaled = x * spread_rows(weight, offset, x.size(0));
   return bias.defined() ? scaled + spread_rows(bias, offset, x.size(0)) : scaled;
 }
 

@@ -35,9 +35,10 @@ Routed::Routed(const RouterOptions& options, const RouteConfig& config, BranchPt
   if (norm) register_module("norm", norm);
 }
 
-Output Routed::run(const Tensor& x, Context& ctx, bool add) {
+Output Routed::run(const Tensor& x, const State& state, Context& ctx, bool add) {
   const Tensor read = norm ? norm->forward(x) : x;
-  Route route = router->forward(read, ctx);
+  RouterState own = state.empty() ? RouterState{} : state.front();
+  Route route = router->forward(read, own, ctx);
   const Tensor base = base_of(x, read, route, add);
   Output out;
   if (route.token.size(0) == 0) {
@@ -51,12 +52,17 @@ Output Routed::run(const Tensor& x, Context& ctx, bool add) {
     out.delta = combine(base, out.delta, route.weight, index);
   }
   out.routes.insert(out.routes.begin(), std::move(route));
+  out.state = {std::move(own)};  // the body's rows are others in the next round
   return out;
 }
 
-Output Routed::forward(const Tensor& x, Context& ctx) { return run(x, ctx, false); }
+Output Routed::forward(const Tensor& x, const State& state, Context& ctx) {
+  return run(x, state, ctx, false);
+}
 
-Output Routed::add_to(const Tensor& x, Context& ctx) { return run(x, ctx, true); }
+Output Routed::add_to(const Tensor& x, const State& state, Context& ctx) {
+  return run(x, state, ctx, true);
+}
 
 void Routed::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
   if (norm) {
@@ -68,7 +74,7 @@ void Routed::flops(Extent& extent, const std::string& name, FlopParts& parts) co
   if (extent.entered) {
     check(*extent.next_entered < extent.entered->size(), "[", name,
           "] has no measured route left to count");
-    inner.rows = (*extent.entered)[(*extent.next_entered)++];
+    inner.rows = (*extent.entered)[(*extent.next_entered)++].rows;
     if (inner.total() == 0) inner.entered = nullptr;  // a body that did not run made no routes
   } else {
     inner = router->inside(extent);

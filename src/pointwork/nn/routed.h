@@ -15,8 +15,11 @@ class Routed : public Branch {
   // `norm`: the norm outside, whose rows router and body read; null: they read the stream.
   Routed(const RouterOptions& options, const RouteConfig& config, BranchPtr body,
          std::shared_ptr<Norm> norm = nullptr);
-  Output forward(const Tensor& x, Context& ctx) override;
-  Output add_to(const Tensor& x, Context& ctx) override;
+  using Branch::add_to;
+  using Branch::forward;
+  Output forward(const Tensor& x, const State& state, Context& ctx) override;
+  Output add_to(const Tensor& x, const State& state, Context& ctx) override;
+  int64_t routers() const override { return 1; }
   double kept_bytes(const Extent& extent, double element) const override;
   void flops(Extent& extent, const std::string& name, FlopParts& parts) const override;
   int64_t number_sites(int64_t first) override;
@@ -27,7 +30,7 @@ class Routed : public Branch {
   BranchPtr body;
 
  private:
-  Output run(const Tensor& x, Context& ctx, bool add);
+  Output run(const Tensor& x, const State& state, Context& ctx, bool add);
 
   double width_;  // D
 };

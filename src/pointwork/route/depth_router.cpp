@@ -119,7 +119,7 @@ Route DepthRouter::choose(const Tensor& score, const Tensor& decision, const Con
   return route;
 }
 
-Route DepthRouter::forward(const Tensor& x, Context& ctx) {
+Route DepthRouter::forward(const Tensor& x, RouterState&, Context& ctx) {
   const double capacity = this->capacity(ctx.step);
   const Tensor score = config_.choice == ChoiceKind::random
                            ? random_scores(name_, ctx.rows, ctx.seed, ctx.round)

@@ -25,7 +25,8 @@ class DepthRouter : public Router {
   DepthRouter(std::string name, int64_t size, const RouteConfig& config);
 
   // With capacity 1 every row enters.
-  Route forward(const Tensor& x, Context& ctx) override;
+  using Router::forward;
+  Route forward(const Tensor& x, RouterState& state, Context& ctx) override;
   // Of the causal decision: weighted by route.decode_loss_weight where the router itself decides,
   // by 1 where a predictor does (whose input is a stopped gradient, so that nothing else feels it).
   Tensor loss(const Route& route) const override;

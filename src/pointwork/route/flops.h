@@ -16,8 +16,11 @@ namespace pointwork {
 // are causal.
 enum class FlopKind { expected, bound };
 
-// Rows that entered one application of a routed branch, sequence by sequence.
-using Entered = std::vector<double>;
+// What one application of a routed branch computed, sequence by sequence.
+struct Entered {
+  std::vector<double> rows;   // [B] slots that were filled
+  std::vector<double> pairs;  // [B] unmasked query-key pairs of one head, of routed attention alone
+};
 
 struct Extent {
   std::vector<double> rows;  // [B] new rows of each sequence
@@ -25,9 +28,10 @@ struct Extent {
   Routing routing = Routing::training;
   FlopKind kind = FlopKind::expected;
   int64_t step = 0;
+  int64_t round = 0;     // of the repeats around, as in Context
   double root_rows = 0;  // rows of the model's input: what a share is a share of
 
-  // Measured: rows that entered each routed branch, in forward order; consumed as the branches are
+  // Measured: what entered each routed branch, in forward order; consumed as the branches are
   // visited. Without `past`: what a continuation cost is the difference between two wholes.
   const std::vector<Entered>* entered = nullptr;
   size_t* next_entered = nullptr;

@@ -46,6 +46,10 @@ struct Route {
   Tensor root;      // int32   [T]      rows of the model's input
   double capacity = 1;  // target share in force; of token choice the expected one
   bool whole = false;   // every row has its slot, in order
+  // Of attention's own weights: the rows that asked, int32 [N'], as `token`; undefined: all.
+  Tensor attending;
+  bool projections = false;
+  bool masked = false;  // with `attending`: its keys, too, are theirs alone
   int64_t round = 0;    // of the repeats around, as in Context
   int64_t sequences = 1;
   int64_t group = 0;  // rows of a routing group; the last may be shorter; 0: all rows are one

@@ -10,6 +10,7 @@
 #include "pointwork/route/context.h"
 #include "pointwork/route/flops.h"
 #include "pointwork/route/route.h"
+#include "pointwork/route/router_state.h"
 
 namespace pointwork {
 
@@ -18,8 +19,12 @@ class Router : public torch::nn::Module {
   Router(std::string name, const RouteConfig& config) : name_(std::move(name)), config_(config) {}
 
   // Selection by ctx.routing. Everything up to the weights is float32. x [T, D]: the rows that the
-  // body reads.
-  virtual Route forward(const Tensor& x, Context& ctx) = 0;
+  // body reads. `state`: after the round before; it becomes that of the next.
+  virtual Route forward(const Tensor& x, RouterState& state, Context& ctx) = 0;
+  Route forward(const Tensor& x, Context& ctx) {
+    RouterState first;
+    return forward(x, first, ctx);
+  }
 
   // What trains this router beside the language model's loss. // float32 [], undefined: nothing
   virtual Tensor loss(const Route& route) const = 0;
@@ -35,6 +40,9 @@ class Router : public torch::nn::Module {
 
   // Slots that a training step computes on, sequence by sequence.
   virtual Extent slots(const Extent& extent) const = 0;
+
+  // Rows that enter at all, as a share.
+  virtual double taking(int64_t step) const { return share(step); }
 
   // Appends the router's own parts under `name`.
   virtual void flops(const Extent& extent, const std::string& name, FlopParts& parts) const = 0;
@@ -54,9 +62,11 @@ class Router : public torch::nn::Module {
 };
 
 struct RouterOptions {
-  std::string name;      // of the routed branch, as in the parameter names
-  int64_t size = 0;      // D
-  bool attends = false;  // the body has attention in it
+  std::string name;          // of the routed branch, as in the parameter names
+  int64_t size = 0;          // D
+  bool attends = false;      // the body has attention in it
+  bool projections = false;  // of attention itself: every row attends, and experts are its weights
+  int64_t rounds = 1;        // of the repeat around
 };
 
 std::shared_ptr<Router> make_router(const RouterOptions& options, const RouteConfig& config);

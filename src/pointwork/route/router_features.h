@@ -18,7 +18,7 @@ struct FeatureInput {
 };
 
 // All in float32 (float64 for float64 rows) whatever the stream's type. No copy of x is kept for
-// the backward pass, and extra costs one product with a vector, never a sum of [T, D].
+// the backward pass, and extra costs as much as a bias, never a sum of [T, D].
 class RouterFeatures : public torch::nn::Module {
  public:
   // D: of the rows. r: of the features.
@@ -29,9 +29,8 @@ class RouterFeatures : public torch::nn::Module {
   // Whether forward()'s result is the next round's `hidden`: state that a repeat carries.
   virtual bool carries() const = 0;
 
-  // Forward FLOPs of a row, and of `extra`, which costs as much whatever the rows.
+  // Forward FLOPs of a row.
   virtual double flops_per_row(bool first_round) const = 0;
-  virtual double flops_of_extra() const = 0;
 
   // Values of float32 kept for the backward pass a row, forward()'s result among them.
   virtual double kept_values_per_row(bool first_round) const = 0;
@@ -54,7 +53,6 @@ class MlpFeatures : public RouterFeatures {
   Tensor forward(const FeatureInput& in) override;
   bool carries() const override { return false; }
   double flops_per_row(bool first_round) const override;
-  double flops_of_extra() const override;
   double kept_values_per_row(bool first_round) const override;
 
   Tensor hidden;       // [r, D]
@@ -69,7 +67,6 @@ class GruFeatures : public RouterFeatures {
   Tensor forward(const FeatureInput& in) override;
   bool carries() const override { return true; }
   double flops_per_row(bool first_round) const override;
-  double flops_of_extra() const override;
   double kept_values_per_row(bool first_round) const override;
 
   Tensor projection;      // [p, D], or undefined

@@ -7,10 +7,10 @@
 
 #include "pointwork/base/check.h"
 #include "pointwork/files/file.h"
+#include "pointwork/model/weightless.h"
 #include "pointwork/text/tokenizer.h"
 #include "pointwork/train/machine.h"
 #include "pointwork/train/memory.h"
-#include "pointwork/train/weightless.h"
 
 namespace pointwork {
 namespace {

@@ -1,4 +1,4 @@
-#include "pointwork/train/weightless.h"
+#include "pointwork/model/weightless.h"
 
 #include <c10/core/CPUAllocator.h>
 #include <sys/mman.h>
