@@ -137,6 +137,31 @@ TEST(Modules, SkippedKeysAreZeroOrAbsent) {
   }
 }
 
+// k = N with equal weights: the mean of outputs, of summed queries, keys and values.
+TEST(Modules, AllWithEqualWeightsAreTheMeanOfOutputsAndTheSumOfProjections) {
+  const auto model = lively_model(
+      attention_config("num_experts = 3, top_k = 3, weight = \"renormalised\""), torch::kFloat64);
+  Attention& a = attention_of(*model);
+  router_of(a).weight.data().zero_();
+  const Tensor x = stream(torch::kFloat64);
+  Context ctx{.rows = uniform_rows(2, 24, torch::kCPU)};
+  const Tensor got = a.forward(x, ctx).delta;
+  const Tensor even = torch::layer_norm(x, {32}, {}, {}, 1e-5);
+  Tensor projected, output, bias;
+  for (int64_t e = 0; e < 3; ++e) {
+    const Tensor row = even * a.norm->weight[e] + a.norm->bias[e];
+    const Tensor own = torch::linear(row, a.qkv[e], a.qkv_bias[e]);
+    projected = e == 0 ? own : projected + own;
+  }
+  const auto heads = projected.view({2, 24, 12, 8}).transpose(1, 2).split({4, 4, 4}, 1);
+  const Tensor mixed =
+      at::scaled_dot_product_attention(heads[0], heads[1], heads[2], {}, 0.0, /*is_causal=*/true)
+          .transpose(1, 2)
+          .reshape({48, 32});
+  const Tensor want = torch::linear(mixed, a.output.mean(0), a.output_bias.mean(0));
+  EXPECT_LE((got - want).abs().max().item<double>(), tolerance_of(want));
+}
+
 // The router's gradient at k = 1 comes through ste, not through a renormalised weight.
 TEST(Modules, TheLanguageModelsLossReachesTheRouterAtOneChoice) {
   for (const bool ste : {true, false}) {
