@@ -8,6 +8,7 @@
 #include "pointwork/base/check.h"
 #include "pointwork/files/file.h"
 #include "pointwork/files/manifest.h"
+#include "pointwork/model/to_mod.h"
 #include "pointwork/model/upcycle.h"
 #include "pointwork/model/weightless.h"
 #include "pointwork/train/machine.h"
@@ -20,8 +21,8 @@ namespace fs = std::filesystem;
 struct Options {
   AssembleFlags assembly;
   std::string from, to;
-  int64_t experts = 0, top_k = 1, every = 2, offset = -1;
-  double capacity_factor = 0, noise = 0;
+  int64_t experts = 0, top_k = 1, every = 2, offset = -1, capacity_steps = 1000;
+  double capacity_factor = 0, noise = 0, capacity = 0;
   bool force = false;
 };
 
@@ -34,18 +35,25 @@ void check_target(const Options& options) {
         " is no checkpoint, so --force does not replace it");
 }
 
-UpcycleOptions upcycle_options(const Options& options, const Common& common, const Config& config) {
+LayerPeriod period_of(const Options& options) {
   const int64_t offset = options.offset >= 0 ? options.offset : options.every - 1;
   if (offset >= options.every)
     throw UsageError(
         concat("--offset must be below --every, ", options.every, ", found '", offset, "'"));
+  return {.every = options.every, .offset = offset};
+}
+
+uint64_t seed_of(const Common& common, const Config& config) {
+  return static_cast<uint64_t>(common.seed >= 0 ? common.seed : config.train.seed);
+}
+
+UpcycleOptions upcycle_options(const Options& options, const Common& common, const Config& config) {
   return {.experts = options.experts,
           .top_k = options.top_k,
-          .every = options.every,
-          .offset = offset,
+          .layers = period_of(options),
           .capacity_factor = options.capacity_factor,
           .noise = options.noise,
-          .seed = static_cast<uint64_t>(common.seed >= 0 ? common.seed : config.train.seed)};
+          .seed = seed_of(common, config)};
 }
 
 // Counted before it takes memory: weights are drawn in float32.
@@ -64,12 +72,38 @@ std::string listed(const std::vector<int64_t>& layers) {
   return text;
 }
 
+int make_mod(const Options& options, const Common& common) {
+  check_target(options);
+  const Loaded loaded = load(options.from, common, false);
+  const Config& config = loaded.checkpoint.config;
+  const ToModOptions how{.capacity = options.capacity,
+                         .layers = period_of(options),
+                         .steps = options.capacity_steps,
+                         .seed = seed_of(common, config)};
+  const std::vector<int64_t> layers = chosen_layers(config.model, how.layers);
+  const std::shared_ptr<Model> model = to_mod(*loaded.model, how);
+  save_checkpoint(options.to, *model, content_of(loaded), options.force);
+  if (common.json) {
+    print_json({{"checkpoint", options.to},
+                {"from", loaded.checkpoint.folder.string()},
+                {"layers", layers},
+                {"capacity", how.capacity},
+                {"capacity_steps", how.steps}});
+  } else if (!common.quiet) {
+    std::printf(
+        "%s: Mixture-of-Depths of capacity %g, from 1 in %lld steps, in layers %s of %lld\n",
+        options.to.c_str(), how.capacity, static_cast<long long>(how.steps), listed(layers).c_str(),
+        static_cast<long long>(config.model.num_hidden_layers));
+  }
+  return 0;
+}
+
 int upcycle(const Options& options, const Common& common) {
   check_target(options);
   const Loaded loaded = load(options.from, common, false);
   const Config& config = loaded.checkpoint.config;
   const UpcycleOptions how = upcycle_options(options, common, config);
-  const std::vector<int64_t> layers = upcycled_layers(config.model, how);
+  const std::vector<int64_t> layers = chosen_layers(config.model, how.layers);
   check_memory(upcycled(config, how), loaded.model->device());
   const std::shared_ptr<Model> model = pointwork::upcycle(*loaded.model, how);
 
@@ -99,13 +133,14 @@ int upcycle(const Options& options, const Common& common) {
 
 int run(const Options& options, const Common& common) {
   const bool assembles = !options.assembly.config.empty();
-  if (assembles && options.experts > 0)
-    throw UsageError("--assemble and --upcycle are two conversions: give one of them");
+  if (assembles + (options.experts > 0) + (options.capacity > 0) > 1)
+    throw UsageError("--assemble, --to-mod and --upcycle are conversions: give one of them");
   // --seed and --precision are keys, too, and come last.
   const size_t by_flags = (common.seed >= 0) + !common.precision.empty();
   if (!assembles && common.overrides.size() > by_flags)
     throw UsageError(concat("--", common.overrides.front().key,
                             " is a key of a config, which --assemble alone has"));
+  if (options.capacity > 0) return make_mod(options, common);
   if (assembles) {
     check_target(options);
     return assemble(options.assembly, options.from, options.to, options.force, common);
@@ -152,6 +187,18 @@ Run add_convert(CLI::App& command, Common& common) {
                   "what each expert's matrices differ by at first, in their root mean squares")
       ->type_name("S")
       ->check(number("of at least 0", [](double s) { return s >= 0; }))
+      ->capture_default_str();
+  command
+      .add_option("--to-mod", o->capacity,
+                  "make every other layer a Mixture-of-Depths block of this capacity, whose first "
+                  "step computes what the dense model did")
+      ->type_name("CAPACITY")
+      ->check(number("above 0 and at most 1", [](double c) { return c > 0 && c <= 1; }));
+  command
+      .add_option("--capacity-steps", o->capacity_steps,
+                  "steps in which the capacity of --to-mod falls there from 1")
+      ->type_name("N")
+      ->check(whole_number(0, 1 << 30))
       ->capture_default_str();
   add_assemble_options(command, o->assembly);
   command.add_flag("--force", o->force, "replace a checkpoint that is there");

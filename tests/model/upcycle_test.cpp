@@ -57,14 +57,17 @@ TEST(Upcycled, EveryOtherLayerHasExpertsWhereItHadTheMlp) {
 TEST(Upcycled, LayersAreChosenByPeriodAndOffset) {
   const Config dense = dense_config();
   const auto names = [&](int64_t every, int64_t offset) {
-    return layer_names(upcycled(dense, {.experts = 2, .every = every, .offset = offset}).model);
+    return layer_names(
+        upcycled(dense, {.experts = 2, .layers = {.every = every, .offset = offset}}).model);
   };
   using Names = std::vector<std::string>;
   EXPECT_EQ(names(1, 0), (Names{"moe", "moe", "moe", "moe"}));
   EXPECT_EQ(names(2, 0), (Names{"moe", "dense", "moe", "dense"}));
   EXPECT_EQ(names(3, 2), (Names{"dense", "dense", "moe", "dense"}));
   // What no layer is any longer goes.
-  EXPECT_EQ(upcycled(dense, {.experts = 2, .every = 1, .offset = 0}).branch.count("dense"), 0u);
+  EXPECT_EQ(
+      upcycled(dense, {.experts = 2, .layers = {.every = 1, .offset = 0}}).branch.count("dense"),
+      0u);
   EXPECT_EQ(error_of([&] { names(8, 5); }),
             "no layer is chosen: the model has 4, and the first would be layer 5");
   EXPECT_NE(error_of([&] { names(2, 2); }), "");
@@ -77,7 +80,7 @@ TEST(Upcycled, NamesThatAreTakenAreLeftAlone) {
           "[branch.experts]\nkind = \"mlp\"\nintermediate_size = 24\n[branch.moe]\nkind = "
           "\"chain\"\nof = [\"experts\", \"attention\"]\n",
       "layers = [\"dense\", \"moe\"]");
-  const Config sparse = upcycled(dense, {.experts = 2, .every = 1, .offset = 0});
+  const Config sparse = upcycled(dense, {.experts = 2, .layers = {.every = 1, .offset = 0}});
   const auto names = layer_names(sparse.model);
   EXPECT_EQ(names[0], names[2]);
   EXPECT_EQ(names[1], names[3]);
@@ -151,9 +154,10 @@ TEST_P(Upcycle, ComputesWhatTheDenseModelDid) {
   for (const torch::Dtype dtype : {torch::kFloat32, torch::kFloat64}) {
     const auto dense = lively_model(config, dtype);
     for (const auto& [experts, k, every] : {std::tuple{4, 1, 2}, {4, 2, 2}, {3, 3, 1}, {2, 1, 1}}) {
-      const auto sparse = upcycle(
-          *dense,
-          {.experts = experts, .top_k = k, .every = every, .offset = every - 1, .seed = 11});
+      const auto sparse = upcycle(*dense, {.experts = experts,
+                                           .top_k = k,
+                                           .layers = {.every = every, .offset = every - 1},
+                                           .seed = 11});
       EXPECT_EQ(sparse->dtype(), dtype);
       EXPECT_EQ(routers_of(*sparse).size(), every == 1 ? 4u : 2u);
       {

@@ -249,6 +249,37 @@ TEST(Optimizer, Bfloat16KeepsFloat32Masters) {
   EXPECT_GT(moved, values / 20);  // 50 steps of 1e-5 cross the resolution near small weights
 }
 
+// Of a model that was dense: routers and predictors learn, every other weight keeps its bits.
+TEST(Optimizer, CanTrainRoutersAlone) {
+  const auto model = lively_model(config_named("mod_predictor"));
+  Optimizer optimizer(*model, {.trains = Trains::routers}, {});
+  const auto before = copies(weights(*model));
+  Context ctx{.rows = uniform_rows(2, 24, torch::kCPU), .training = true};
+  const Ragged batch = uniform({random_tokens(24, 1), random_tokens(24, 2)});
+  const ModelOutput out = model->forward(batch.token, ctx);
+  Tensor loss = out.hidden.square().sum();
+  for (const Route& route : out.routes)
+    for (const auto& router : routers_of(*model))
+      if (router->name() == route.name) loss = loss + router->loss(route);
+  loss.backward();
+  optimizer.accumulate();
+  optimizer.step(kRate, loss);
+  int64_t moved = 0;
+  for (const auto& [name, weight] : weights(*model)) {
+    const bool router = name.find(".router.") != std::string::npos;
+    EXPECT_EQ(same_bits(weight, before.at(name)), !router) << name;
+    moved += router;
+  }
+  EXPECT_EQ(moved, 2 * 5);
+  for (const auto& [name, tensor] : optimizer.state()) {
+    if (name.starts_with("first.")) {
+      EXPECT_NE(name.find(".router."), std::string::npos) << name;
+    }
+  }
+  const auto dense = lively_model(config_named("dense"));
+  EXPECT_THROW(Optimizer(*dense, {.trains = Trains::routers}, {}), Error);
+}
+
 struct Bad {
   const char* name;
   double gradient;   // put into one element

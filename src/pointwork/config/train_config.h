@@ -24,7 +24,15 @@ struct EnumNames<ScheduleKind> {
       {"wsd", ScheduleKind::wsd}};
 };
 
+enum class Trains { all, routers };
+template <>
+struct EnumNames<Trains> {
+  static constexpr std::pair<const char*, Trains> names[] = {{"all", Trains::all},
+                                                             {"routers", Trains::routers}};
+};
+
 struct OptimizerConfig {
+  Trains trains = Trains::all;
   double learning_rate = 1e-3;
   double beta1 = 0.9;
   double beta2 = 0.95;
@@ -34,6 +42,9 @@ struct OptimizerConfig {
   bool operator==(const OptimizerConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
+    visit("trains", self.trains,
+          {.help = "which weights learn: all, or routers alone (with what decides for them), a "
+                   "first phase for a model that was dense before"});
     visit("learning_rate", self.learning_rate,
           {.help = "peak learning rate", .min = 0, .above_min = true});
     visit("beta1", self.beta1,

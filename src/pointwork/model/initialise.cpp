@@ -58,6 +58,12 @@ bool is_predictor(const std::string& parameter_name) {
   return parameter_name.find(".router.predictor.") != std::string::npos;
 }
 
+std::set<std::string> router_parameters(const Model& model) {
+  std::set<std::string> names;
+  for (const auto& [name, scale] : router_scales(model)) names.insert(name);
+  return names;
+}
+
 bool is_feature(const std::string& parameter_name) {
   const size_t at = parameter_name.rfind(".features.");
   if (at == std::string::npos) return false;

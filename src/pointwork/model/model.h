@@ -2,6 +2,8 @@
 // The trunk: embeddings, layers, final norm, head.
 
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "pointwork/config/config.h"
@@ -65,6 +67,9 @@ bool is_predictor(const std::string& parameter_name);
 
 // Parameters of a router's features, registered as `features`.
 bool is_feature(const std::string& parameter_name);
+
+// Parameters of routers, of predictors too.
+std::set<std::string> router_parameters(const Model& model);
 
 // Matrices, those of experts included: what weight decay shrinks. Norms, biases and routers are
 // none.

@@ -17,21 +17,6 @@ struct Place {
   std::string mlp, experts;  // names of the branch before and after
 };
 
-std::string unused_name(const Config& config, std::string name) {
-  while (config.branch.count(name)) name += "_";
-  return name;
-}
-
-// The name of a routed branch in or under `name`; "": there is none.
-std::string routed_in(const Config& config, const std::string& name) {
-  const BranchConfig& branch = config.branch.at(name);
-  if (std::holds_alternative<RoutedConfig>(branch.form)) return name;
-  for (const std::string& child : children_of(branch)) {
-    if (const std::string found = routed_in(config, child); !found.empty()) return found;
-  }
-  return "";
-}
-
 RouteConfig route_of(const UpcycleOptions& options) {
   RouteConfig route;
   route.choice = ChoiceKind::token;
@@ -63,18 +48,6 @@ std::string mlp_of(const Config& config, int64_t layer, const std::string& name)
   return found;
 }
 
-// A list that is repeated, as short as it can be.
-void set_layers(ModelConfig& model, const std::vector<std::string>& names) {
-  for (size_t period = 1;; ++period) {
-    size_t i = period;
-    while (i < names.size() && names[i] == names[i - period]) ++i;
-    if (i < names.size()) continue;
-    model.layers = {};
-    model.layers.repeat.assign(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(period));
-    return;
-  }
-}
-
 // Takes the chosen layers' chains apart, each distinct one once.
 class Upcycler {
  public:
@@ -83,12 +56,8 @@ class Upcycler {
 
   Config config() {
     std::vector<std::string> names = layer_names(dense_.model);
-    for (const std::string& name : names) {
-      const std::string routed = routed_in(dense_, name);
-      check(routed.empty(), "branch.", routed,
-            " is routed already: only a dense model can be upcycled");
-    }
-    for (const int64_t layer : upcycled_layers(dense_.model, options_)) {
+    check_dense(dense_, "upcycled");
+    for (const int64_t layer : chosen_layers(dense_.model, options_.layers)) {
       std::string& name = names[static_cast<size_t>(layer)];
       const std::string mlp = mlp_of(dense_, layer, name);
       places_[layer] = {mlp, experts_of(mlp)};
@@ -173,18 +142,6 @@ std::optional<std::string> source_of(const std::string& name,
 }
 
 }  // namespace
-
-std::vector<int64_t> upcycled_layers(const ModelConfig& model, const UpcycleOptions& options) {
-  check(options.every >= 1 && options.offset >= 0 && options.offset < options.every,
-        "[upcycle] offset must be at least 0 and below every = ", options.every, " but is ",
-        options.offset);
-  std::vector<int64_t> layers;
-  for (int64_t i = options.offset; i < model.num_hidden_layers; i += options.every)
-    layers.push_back(i);
-  check(!layers.empty(), "no layer is chosen: the model has ", model.num_hidden_layers,
-        ", and the first would be layer ", options.offset);
-  return layers;
-}
 
 Config upcycled(const Config& dense, const UpcycleOptions& options) {
   check(options.experts >= 2, "[upcycle] experts must be at least 2 but are ", options.experts);

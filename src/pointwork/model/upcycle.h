@@ -6,21 +6,19 @@
 #include <vector>
 
 #include "pointwork/model/model.h"
+#include "pointwork/model/rewrite.h"
 
 namespace pointwork {
 
 struct UpcycleOptions {
   int64_t experts = 8;  // E, at least 2
   int64_t top_k = 1;
-  int64_t every = 2, offset = 1;  // layers offset, offset + every, …
-  double capacity_factor = 0;     // of training; 0: dropless
-  double noise = 0;               // deviation of what is added to each expert's matrices, in their
-                                  // root mean squares
-  uint64_t seed = 1;              // of router and noise
+  LayerPeriod layers;
+  double capacity_factor = 0;  // of training; 0: dropless
+  double noise = 0;            // deviation of what is added to each expert's matrices, in their
+                               // root mean squares
+  uint64_t seed = 1;           // of router and noise
 };
-
-// Layers that are converted. Error where the options choose none.
-std::vector<int64_t> upcycled_layers(const ModelConfig& model, const UpcycleOptions& options);
 
 // The config whose chosen layers have routed(token choice, mlp × E), its norm outside, where they
 // had the mlp. At top_k = 1 the combine weight is 1 + p − stop(p), above it is renormalised: with

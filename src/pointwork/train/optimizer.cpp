@@ -23,8 +23,15 @@ Tensor scalar(double value, const torch::Device& device) {
 Optimizer::Optimizer(Model& model, const OptimizerConfig& config, const GuardConfig& guard)
     : config_(config), guard_(guard), groups_(4) {
   const torch::NoGradGuard no_grad;
+  const bool all = config_.trains == Trains::all;
+  const std::set<std::string> routers = router_parameters(model);
+  check(all || !routers.empty(),
+        "optimizer.trains is \"routers\", but the model has none, so nothing would learn");
   for (auto& item : model.named_parameters()) {
     Tensor& weight = item.value();
+    const bool learns = all || routers.count(item.key()) > 0;
+    weight.set_requires_grad(learns);
+    if (!learns) continue;
     const bool predictor = is_predictor(item.key());
     const bool decays = is_matrix(item.key(), weight);
     Group& group = groups_[(predictor ? 2 : 0) + (decays ? 0 : 1)];

@@ -21,7 +21,8 @@ struct UpdateResult {
 
 // Weights of the language model and of predictors are clipped apart, so that a predictor changes no
 // bit of the language model. Where the model is bfloat16 the float32 masters live here. Matrices
-// decay; norms, biases and routers do not.
+// decay; norms, biases and routers do not. With trains = routers the other weights have no gradient
+// and keep their bits.
 class Optimizer {
  public:
   Optimizer(Model& model, const OptimizerConfig& config, const GuardConfig& guard);
