@@ -51,6 +51,12 @@ void add_assemble_options(CLI::App& command, AssembleFlags& flags) {
                   "steps in which a preserving start lets routers go (default: the config's)")
       ->type_name("N")
       ->check(whole_number(1, 1 << 30));
+  command
+      .add_option("--pool", flags.pool,
+                  "dense layers that each pool is made of, where it has fewer modules: the last "
+                  "layers' are left out (default: as many as modules)")
+      ->type_name("N")
+      ->check(whole_number(1, 4096));
 }
 
 int assemble(const AssembleFlags& flags, const std::string& from, const std::string& to, bool force,
@@ -60,12 +66,13 @@ int assemble(const AssembleFlags& flags, const std::string& from, const std::str
   const AssembleOptions how{
       .start = flags.start == "preserving" ? AssemblyStart::preserving : AssemblyStart::scrambled,
       .in_order_steps = flags.in_order_steps,
+      .pool = flags.pool,
       .seed = static_cast<uint64_t>(common.seed >= 0 ? common.seed : target.train.seed)};
   const std::shared_ptr<Model> model = pointwork::assemble(*loaded.model, target, how);
   save_checkpoint(to, *model, content_of(loaded), force);
 
   const std::vector<AssembledLayer> layers =
-      assembled_layers(loaded.model->config(), model->config());
+      assembled_layers(loaded.model->config(), model->config(), flags.pool);
   const auto before = loaded.model->parameter_count(), after = model->parameter_count();
   if (common.json) {
     print_json({{"checkpoint", to},

@@ -10,6 +10,7 @@ namespace pointwork::app {
 struct AssembleFlags {
   std::string config, start = "scrambled";
   int64_t in_order_steps = 0;  // 0: the config's
+  int64_t pool = 0;            // 0: as many layers as modules
 };
 
 void add_assemble_options(CLI::App& command, AssembleFlags& flags);

@@ -48,7 +48,9 @@ Loaded load(const std::string& path, const Common& common, bool needs_tokenizer)
   if (common.precision == "float32") dtype = torch::kFloat32;
   Loaded loaded{open_checkpoint(path, [](const std::string& why) { note("warning: " + why); }),
                 nullptr, std::nullopt};
-  if (std::filesystem::exists(loaded.checkpoint.tokenizer())) {
+  // One of others that cannot be read: the ids still mean something to the model.
+  const bool unread = loaded.checkpoint.foreign && loaded.checkpoint.tokenizer_hash.empty();
+  if (std::filesystem::exists(loaded.checkpoint.tokenizer()) && (!unread || needs_tokenizer)) {
     loaded.tokenizer = Tokenizer::load(loaded.checkpoint.tokenizer());
     check(loaded.checkpoint.tokenizer_hash == loaded.tokenizer->hash(), "checkpoint ",
           loaded.checkpoint.folder.string(),
@@ -67,7 +69,8 @@ SaveContent content_of(const Loaded& loaded) {
                       .tokenizer_hash = loaded.checkpoint.tokenizer_hash,
                       .dataset_hash = loaded.checkpoint.dataset_hash,
                       .end_of_text = {},
-                      .trainer = {}};
+                      .trainer = {},
+                      .carried = {}};
   if (loaded.tokenizer) content.end_of_text = loaded.tokenizer->find_end_of_text();
   return content;
 }

@@ -11,8 +11,8 @@ namespace {
 // Text of one row as it grows; holds back what may become a stop string.
 class Writer {
  public:
-  Writer(const Tokenizer& tokenizer, const std::vector<std::string>& stops)
-      : decoder_(tokenizer), stops_(&stops) {}
+  Writer(const Tokenizer& tokenizer, const std::vector<std::string>& stops, bool at_start)
+      : decoder_(tokenizer, at_start), stops_(&stops) {}
 
   std::string push(int32_t id) { return take(decoder_.push(id), false); }
   std::string finish() { return stopped_ ? "" : take(decoder_.finish(), true); }
@@ -45,11 +45,14 @@ class Writer {
 };
 
 std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const ModelConfig& model,
-                                   const std::string& prompt, const std::string& name) {
+                                   const std::string& prompt, const std::string& name,
+                                   bool bounds) {
   const size_t bad = first_invalid(prompt);
   check(bad == prompt.size(), name,
         " must be UTF-8 text without NUL, found another byte at offset ", bad);
-  std::vector<int32_t> ids = tokenizer.encode(prompt);
+  std::vector<int32_t> ids;
+  if (bounds) ids = tokenizer.ids_before();
+  tokenizer.encode_to(prompt, ids);
   if (ids.empty()) ids.push_back(tokenizer.end_of_text());
   const auto length = static_cast<int64_t>(ids.size());
   check(model.position_embedding != PositionEmbedding::learned ||
@@ -71,8 +74,9 @@ std::vector<Continuation> continue_prompts(Model& model, const Tokenizer& tokeni
   std::vector<Continuation> all(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) {
     ids.push_back(encode_prompt(tokenizer, model.config().model, prompts[i],
-                                prompts.size() > 1 ? concat("prompt ", i + 1) : "the prompt"));
-    writers.emplace_back(tokenizer, options.stop);
+                                prompts.size() > 1 ? concat("prompt ", i + 1) : "the prompt",
+                                options.bounds));
+    writers.emplace_back(tokenizer, options.stop, prompts[i].empty());
     all[i].prompt = prompts[i];
   }
   const auto emit = [&](size_t row, const std::string& text) {
@@ -81,7 +85,8 @@ std::vector<Continuation> continue_prompts(Model& model, const Tokenizer& tokeni
   };
   GenerateOptions generate = options.generate;
   generate.vocabulary = tokenizer.vocab_size();
-  if (const auto end = tokenizer.find_end_of_text()) generate.end_token = *end;
+  if (const auto end = tokenizer.find_end_of_text(); end && generate.end_tokens.empty())
+    generate.end_tokens = {*end};
   generate.on_token = [&](int64_t row, int32_t token) {
     const auto r = static_cast<size_t>(row);
     emit(r, writers[r].push(token));

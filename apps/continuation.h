@@ -13,6 +13,7 @@ namespace pointwork::app {
 struct ContinueOptions {
   GenerateOptions generate;
   std::vector<std::string> stop;  // strings that end a continuation
+  bool bounds = false;            // prompts begin with what the tokenizer puts before a text
   std::function<void(size_t row, const std::string& text)>
       on_text;  // what became certain: no half character, no part of a stop
 };

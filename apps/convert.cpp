@@ -6,6 +6,8 @@
 #include "apps/common.h"
 #include "apps/figures.h"
 #include "pointwork/base/check.h"
+#include "pointwork/checkpoint/exchange.h"
+#include "pointwork/checkpoint/llama2c.h"
 #include "pointwork/files/file.h"
 #include "pointwork/files/manifest.h"
 #include "pointwork/model/to_mod.h"
@@ -20,7 +22,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   AssembleFlags assembly;
-  std::string from, to;
+  std::string from, to, format, dtype, shard_size = "50GB", tokenizer;
   int64_t experts = 0, top_k = 1, every = 2, offset = -1, capacity_steps = 1000;
   double capacity_factor = 0, noise = 0, capacity = 0;
   bool force = false;
@@ -31,7 +33,8 @@ void check_target(const Options& options) {
   std::error_code error;
   if (!fs::exists(fs::symlink_status(options.to, error))) return;
   check(options.force, options.to, " exists already (--force replaces it)");
-  check(fs::exists(fs::path(options.to) / kManifestFile), options.to,
+  const fs::path to = options.to;
+  check(fs::exists(to / kManifestFile) || is_hugging_face(to), options.to,
         " is no checkpoint, so --force does not replace it");
 }
 
@@ -131,6 +134,80 @@ int upcycle(const Options& options, const Common& common) {
   return 0;
 }
 
+std::optional<torch::Dtype> dtype_of_option(const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  if (name == "float64") return torch::kFloat64;
+  if (name == "bfloat16") return torch::kBFloat16;
+  return name == "float16" ? torch::kFloat16 : torch::kFloat32;
+}
+
+// "5GB", "200MB", "800KB": of 10^9, 10^6, 10^3 bytes.
+uint64_t bytes_of_option(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  const std::string unit = end;
+  const double scale = unit == "GB" ? 1e9 : unit == "MB" ? 1e6 : unit == "KB" ? 1e3 : 0;
+  if (end == text.c_str() || scale == 0 || !(value > 0) || value * scale > 1e18)
+    throw UsageError(
+        concat("--shard-size must be a number above 0 with KB, MB or GB, found '", text, "'"));
+  return static_cast<uint64_t>(value * scale);
+}
+
+// llama2.c keeps a tokenizer beside its models: tok512.bin of 512 tokens, or tokenizer.bin.
+fs::path tokenizer_beside(const Options& options) {
+  if (!options.tokenizer.empty()) return options.tokenizer;
+  const fs::path folder = fs::path(options.from).parent_path();
+  const int64_t size = Llama2cFile(options.from).config().model.vocab_size;
+  std::error_code error;
+  for (const std::string& name : {concat("tok", size, ".bin"), std::string("tokenizer.bin")}) {
+    if (fs::is_regular_file(folder / name, error)) return folder / name;
+  }
+  return {};
+}
+
+// The same model in another form.
+int rewrite(const Options& options, const Common& common) {
+  ExchangeOptions how{.dtype = dtype_of_option(options.dtype),
+                      .shard_bytes = bytes_of_option(options.shard_size),
+                      .replace = options.force};
+  check_target(options);
+  ExchangeResult made;
+  std::error_code error;
+  const bool file = fs::is_regular_file(options.from, error);
+  if (!file && !options.tokenizer.empty())
+    throw UsageError("--tokenizer is for a file of llama2.c; a folder has its own");
+  if (file) {
+    if (options.format == "huggingface")
+      throw UsageError(
+          "a file of llama2.c becomes a checkpoint of Pointwork first: leave out --format");
+    made = convert_llama2c(options.from, tokenizer_beside(options), options.to, how);
+  } else {
+    const Checkpoint from =
+        open_checkpoint(options.from, [](const std::string& why) { note("warning: " + why); });
+    const bool to_ours =
+        options.format.empty() ? from.foreign != nullptr : options.format == "pointwork";
+    how.format = to_ours ? ModelFormat::pointwork : ModelFormat::hugging_face;
+    made = exchange(from, options.to, how);
+    if (!to_ours && made.model_type == "pointwork" && !common.quiet)
+      note("no class of transformers computes this: config.json says model_type \"pointwork\"");
+  }
+  if (common.json) {
+    print_json({{"checkpoint", options.to},
+                {"from", options.from},
+                {"model_type", made.model_type},
+                {"tensors", made.tensors},
+                {"files", made.files},
+                {"bytes", made.bytes}});
+  } else if (!common.quiet) {
+    std::printf("%s: %s, %lld tensors, %s in %lld file%s, from %s\n", options.to.c_str(),
+                made.model_type.c_str(), static_cast<long long>(made.tensors),
+                in_bytes(static_cast<double>(made.bytes)).c_str(),
+                static_cast<long long>(made.files), made.files == 1 ? "" : "s",
+                options.from.c_str());
+  }
+  return 0;
+}
+
 int run(const Options& options, const Common& common) {
   const bool assembles = !options.assembly.config.empty();
   if (assembles + (options.experts > 0) + (options.capacity > 0) > 1)
@@ -139,26 +216,43 @@ int run(const Options& options, const Common& common) {
   const size_t by_flags = (common.seed >= 0) + !common.precision.empty();
   if (!assembles && common.overrides.size() > by_flags)
     throw UsageError(concat("--", common.overrides.front().key,
-                            " is a key of a config, which --assemble alone has"));
+                            ": without --assemble this verb reads no configuration, so it has no "
+                            "such key"));
   if (options.capacity > 0) return make_mod(options, common);
-  if (assembles) {
-    check_target(options);
-    return assemble(options.assembly, options.from, options.to, options.force, common);
-  }
-  if (options.experts == 0)
-    throw UsageError(
-        "no conversion was asked for: --upcycle E makes a mixture of E experts of a "
-        "dense model");
-  return upcycle(options, common);
+  if (options.experts > 0) return upcycle(options, common);
+  if (!assembles) return rewrite(options, common);
+  check_target(options);
+  return assemble(options.assembly, options.from, options.to, options.force, common);
 }
 
 }  // namespace
 
 Run add_convert(CLI::App& command, Common& common) {
   const auto o = std::make_shared<Options>();
-  command.add_option("FROM", o->from, "a dense checkpoint, or a run (its newest valid checkpoint)")
+  command
+      .add_option("FROM", o->from,
+                  "a checkpoint, a run (its newest valid checkpoint), a Hugging Face folder, or a "
+                  ".bin of llama2.c")
       ->required();
-  command.add_option("TO", o->to, "the checkpoint folder to write")->required();
+  command.add_option("TO", o->to, "the folder to write")->required();
+  command
+      .add_option("--format", o->format,
+                  "whose layout TO has (default: that which FROM has not). Hugging Face's is the "
+                  "class that computes the same; where there is none, ours with its config.json")
+      ->type_name("pointwork|huggingface")
+      ->check(one_of({"pointwork", "huggingface"}));
+  command.add_option("--dtype", o->dtype, "of the weights (default: as they are)")
+      ->type_name("float32|bfloat16|float16|float64")
+      ->check(one_of({"float32", "bfloat16", "float16", "float64"}));
+  command
+      .add_option("--shard-size", o->shard_size,
+                  "most bytes of a .safetensors file in Hugging Face's layout")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  command
+      .add_option("--tokenizer", o->tokenizer,
+                  "llama2.c's tokenizer (default: the tokN.bin or tokenizer.bin beside FROM)")
+      ->type_name("FILE");
   command
       .add_option("--upcycle", o->experts,
                   "make the mlp of every other layer this many experts, each a copy of it")
@@ -203,11 +297,15 @@ Run add_convert(CLI::App& command, Common& common) {
   add_assemble_options(command, o->assembly);
   command.add_flag("--force", o->force, "replace a checkpoint that is there");
   command.footer(
-      "Without noise and drops the new model computes what the old one did: at K = 1 an expert's "
+      "Without --upcycle the model stays what it is, and its files change: tensor by tensor, so "
+      "that any size fits into memory. A trainer's state is left behind.\n"
+      "With --upcycle, without noise and drops, the new model computes what the old one did: at K "
+      "= 1 an expert's "
       "weight is 1 + p - stop(p), above it the K probabilities are made to sum to 1. Routers are "
       "fresh, by --seed; the optimizer begins anew. TO/pointwork.toml is a configuration to go on "
       "with:\n"
       "Examples:\n"
+      "  pointwork convert quickstart/bible/dense converted/other --dtype bfloat16\n"
       "  pointwork convert quickstart/bible/dense converted/moe --upcycle 4\n"
       "  pointwork convert quickstart/bible/dense converted/top2 --upcycle 8 --top-k 2 --every 1 "
       "--noise 0.01 --json\n"

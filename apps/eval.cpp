@@ -144,7 +144,7 @@ Run add_eval(CLI::App& command, Common& common) {
   const auto o = std::make_shared<Options>();
   command
       .add_option("CHECKPOINT_OR_RUN", o->path,
-                  "a checkpoint, or a run (its newest valid checkpoint)")
+                  "a checkpoint, a run (its newest valid checkpoint), or a Hugging Face folder")
       ->required();
   command
       .add_option("--data", o->data,

@@ -56,29 +56,37 @@ Examination examine_checkpoint(const fs::path& folder) {
   return found;
 }
 
-// What `convert` reads; only its weights can be checked, against what their header says.
+// It has no hashes: what can be checked is that config and tensors fit, and the tokenizer.
 Examination examine_hugging_face(const fs::path& folder) {
   Examination found{.kind = "Hugging Face folder"};
   gather(found, [&] {
-    Json config;
-    try {
-      config = Json::parse(read_file(folder / "config.json"));
-    } catch (const nlohmann::json::exception&) {
-      fail("config.json is not JSON");
+    const std::string where = (folder / "config.json").string();
+    const Json config = parse_object(read_file(where), where);
+    if (config.contains("model_type")) found.facts["model_type"] = config["model_type"];
+    const HuggingFaceModel model(folder);
+    int64_t parameters = 0;
+    Json tensors = Json::array();
+    for (const TensorMatch& match : model.matches()) {
+      int64_t count = 1;
+      for (const int64_t n : match.shape) count *= n;
+      parameters += count;
     }
-    check(config.is_object(), "config.json is not an object");
-    for (const char* key : {"model_type", "vocab_size", "hidden_size", "num_hidden_layers"}) {
-      if (config.contains(key)) found.facts[key] = config[key];
+    for (const std::string& name : model.files().names()) {
+      const TensorEntry& entry = *model.files().find(name);
+      tensors.push_back({{"name", name}, {"dtype", entry.dtype}, {"shape", entry.shape}});
     }
+    found.facts["bytes"] = model.files().bytes();
+    found.facts["parameters"] = parameters;
+    found.facts["dtype"] = dtype_name(model.dtype());
+    found.facts["config"] = Json::parse(to_json(model.config()));
+    found.facts["tensors"] = tensors;
   });
-  if (fs::exists(folder / "model.safetensors"))
-    gather(found, [&] {
-      found.facts["tensors"] = tensors_of(SafetensorsFile(folder / "model.safetensors"));
-    });
+  const Checkpoint place{.folder = folder};
+  if (fs::exists(place.tokenizer())) gather(found, [&] { Tokenizer::load(place.tokenizer()); });
   return found;
 }
 
-bool is_hugging_face(const fs::path& folder) {
+bool looks_hugging_face(const fs::path& folder) {
   if (fs::exists(folder / kManifestFile) || !fs::exists(folder / "config.json")) return false;
   const Json config = Json::parse(read_file(folder / "config.json"), nullptr, false);
   return !config.is_object() || config.value("model_type", Json()) != "pointwork";
@@ -140,7 +148,7 @@ Examination examine(const fs::path& path) {
   check(fs::exists(path, error), path.string(), ": no such file or folder");
   if (fs::is_directory(path)) {
     if (fs::is_directory(path / "checkpoints")) return examine_run(path);
-    if (is_hugging_face(path)) return examine_hugging_face(path);
+    if (looks_hugging_face(path)) return examine_hugging_face(path);
     for (const char* part : {kManifestFile, "model.safetensors", "pointwork.toml"}) {
       if (fs::exists(path / part)) return examine_checkpoint(path);
     }

@@ -121,7 +121,9 @@ int run(const Options& options, const Common& common) {
 
 Run add_logits(CLI::App& command, Common& common) {
   const auto o = std::make_shared<Options>();
-  command.add_option("CHECKPOINT", o->path, "a checkpoint, or a run (its newest valid checkpoint)")
+  command
+      .add_option("CHECKPOINT", o->path,
+                  "a checkpoint, a run (its newest valid checkpoint), or a Hugging Face folder")
       ->required();
   command
       .add_option("--ids", o->ids,

@@ -102,6 +102,8 @@ int run(Options options, const Common& common) {
 
   ContinueOptions how{.generate = options.generate, .stop = options.stop};
   how.generate.step = loaded.checkpoint.step;
+  how.generate.end_tokens = loaded.checkpoint.end_tokens;
+  how.bounds = !loaded.checkpoint.carried.is_null();
   how.generate.trace = common.json || options.show_routing;
   // The prompt too stands there only once nothing about it can be refused any more.
   bool begun = false;
@@ -152,7 +154,7 @@ Run add_sample(CLI::App& command, Common& common) {
   SamplerOptions& s = o->generate.sampler;
   command
       .add_option("CHECKPOINT_OR_RUN", o->path,
-                  "a checkpoint, or a run (its newest valid checkpoint)")
+                  "a checkpoint, a run (its newest valid checkpoint), or a Hugging Face folder")
       ->required();
   auto* prompt = command
                      .add_option("--prompt", o->prompt,

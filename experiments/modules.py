@@ -53,7 +53,7 @@ def assembled(work, name, overrides, start, seed):
     """The dense model of half the tokens, as the modules that `overrides` say."""
     to = work.out / f"{name}-{seed}-start"
     if not to.exists() and not work.options.table:
-        work.pointwork("convert", work.out / f"half-{seed}", to, "--assemble", work.config, "--start", start, "--seed", seed, "--quiet", *overrides)
+        work.pointwork("convert", work.out / f"half-{seed}", to, "--assemble", work.config, "--start", start, "--pool", 4, "--seed", seed, "--quiet", *overrides)
     return [*overrides, "--init", str(to)]
 
 

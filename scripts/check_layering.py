@@ -21,7 +21,7 @@ USES = {
     "route": ["config", "ops"],
     "nn": ["route"],
     "model": ["nn"],
-    "checkpoint": ["model", "files"],
+    "checkpoint": ["model", "files", "text"],
     "train": ["checkpoint", "data", "log"],
     "decode": ["checkpoint", "text"],
     "report": ["files", "log", "config"],

@@ -207,23 +207,23 @@ TEST_F(BadInput, FoldersOfAnotherKind) {
   refused(world().data(), {"is a data set, expected a checkpoint or a run"});
   refused(world().tokenizer(), {"holds no checkpoint", "expected a run"});
   refused(world().corpus(), {"is a file, expected the folder"});
-  const fs::path gpt2 = folder_ / "gpt2";
-  put(gpt2 / "config.json", R"({"model_type": "gpt2", "vocab_size": 50257})");
-  put(gpt2 / "model.safetensors", "x");
-  refused(gpt2, {"Hugging Face folder of model_type 'gpt2'"});
-  const ProgramResult inspect = run_program({"inspect", gpt2, "--json"});
+  const fs::path bert = folder_ / "bert";
+  put(bert / "config.json", R"({"model_type": "bert", "vocab_size": 50257})");
+  put(bert / "model.safetensors", "x");
+  refused(bert, {"config.json: model_type must be one of gpt2, llama", "found \"bert\""});
+  const ProgramResult inspect = run_program({"inspect", bert, "--json"});
   EXPECT_EQ(inspect.status, 1);
   const Json json = Json::parse(inspect.out);
   EXPECT_EQ(json["kind"], "Hugging Face folder");
-  EXPECT_EQ(json["model_type"], "gpt2");
-  expect_in(json["problems"].dump(), {"model.safetensors"});
+  EXPECT_EQ(json["model_type"], "bert");
+  expect_in(json["problems"].dump(), {"model_type must be one of"});
 
   expect_refused({"inspect", folder_ / "none", "--json"}, 1, {"none: no such file or folder"});
   expect_refused({"verify", folder_.path()}, 1, {"neither a run, a checkpoint, a data set nor"});
   expect_refused({"inspect", world().corpus()}, 1, {"corpus.txt: expected a folder"});
   expect_refused({"report", world().data(), "--out", folder_ / "page.html"}, 1, {"not a run"});
   expect_refused({"flops", world().data()}, 1, {"pointwork.toml"});
-  EXPECT_EQ(names_in(folder_.path()), Words{"gpt2"});
+  EXPECT_EQ(names_in(folder_.path()), Words{"bert"});
 }
 
 TEST_F(BadInput, UnreadableFiles) {

@@ -110,7 +110,6 @@ TEST_F(Convert, MistakesAreNamed) {
     expect_refused(all, status, parts);
     EXPECT_FALSE(fs::exists(out_));
   };
-  refused(dense_, {}, 2, {"no conversion was asked for", "--upcycle E"});
   refused(dense_, {"--upcycle", "1"}, 2, {"--upcycle must be", "found '1'"});
   refused(dense_, {"--upcycle", "4", "--top-k", "0"}, 2, {"--top-k must be", "found '0'"});
   refused(dense_, {"--upcycle", "4", "--every", "0"}, 2, {"--every must be", "found '0'"});

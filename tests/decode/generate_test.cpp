@@ -141,7 +141,7 @@ TEST(Generate, EachRowFinishesOnItsOwn) {
     EXPECT_EQ(one.finish, Finish::length);
   }
   // The fourth new token of row 1 ends a row; on_token stops row 3 after its second.
-  options.end_token = free[1].tokens[3];
+  options.end_tokens = {free[1].tokens[3]};
   std::map<int64_t, std::vector<int32_t>> told;
   options.on_token = [&](int64_t row, int32_t token) {
     told[row].push_back(token);
@@ -151,7 +151,7 @@ TEST(Generate, EachRowFinishesOnItsOwn) {
   for (size_t r = 0; r < prompts.size(); ++r) {
     std::vector<int32_t> want = free[r].tokens;
     Finish finish = Finish::length;
-    const auto end = std::find(want.begin(), want.end(), options.end_token);
+    const auto end = std::find(want.begin(), want.end(), options.end_tokens[0]);
     if (r == 3 && end - want.begin() >= 2) {
       want.resize(2);
       finish = Finish::stop;

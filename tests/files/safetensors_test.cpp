@@ -169,6 +169,38 @@ TEST(WriteSafetensors, RefusesWhatReadingWouldRefuse) {
   EXPECT_EQ(names_in(folder.path()), Strings{});
 }
 
+TEST(WriteSafetensors, TakesBytesHoweverTheyAreCut) {
+  const TemporaryFolder folder;
+  std::vector<std::byte> bytes(24);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i);
+  const std::string want = write_safetensors(
+      folder / "whole",
+      {{"x", "F32", {4}, std::span(bytes).first(16)}, {"y", "F64", {1}, std::span(bytes).last(8)}});
+  const std::vector<TensorOutline> outlines = {{"x", "F32", {4}}, {"y", "F64", {1}}};
+  SafetensorsWriter writer(folder / "cut", outlines);
+  for (const size_t at : {0, 1, 9, 20})
+    writer.append(std::span(bytes).subspan(at, (at == 0   ? 1
+                                                : at == 1 ? 9
+                                                : at == 9 ? 20
+                                                          : 24) -
+                                                   at));
+  EXPECT_EQ(writer.finish(), want);
+  EXPECT_EQ(content_of(folder / "cut"), content_of(folder / "whole"));
+  expect_in(error_of([&] {
+              SafetensorsWriter short_one(folder / "short", outlines);
+              short_one.append(std::span(bytes).first(20));
+              short_one.finish();
+            }),
+            {"/short: 4 bytes of its tensors are missing"});
+  expect_in(error_of([&] {
+              SafetensorsWriter long_one(folder / "long", outlines);
+              long_one.append(bytes);
+              long_one.append(std::span(bytes).first(1));
+            }),
+            {"/long: more bytes than its tensors have"});
+  EXPECT_EQ(names_in(folder.path()), (Strings{"cut", "whole"}));
+}
+
 TEST(WriteSafetensors, ThatFailsLeavesNoFile) {
   const TemporaryFolder folder;
   Held held;

@@ -163,6 +163,10 @@ Config once(Config config) {
         routed && (routed->route.num_experts > 1 || norm_outside(config, *routed)))
       continue;
     if (counts) continue;
+    // What reads the norm of the branch around it, too.
+    if (const auto* parallel = std::get_if<ParallelConfig>(&branch.form);
+        parallel && parallel->norm == ParallelNorm::outside)
+      continue;
     std::visit(
         [&](auto& form) {
           if constexpr (requires { form.of; }) {

@@ -123,6 +123,19 @@ TEST(Assemble, GivesEachModuleItsLayer) {
   for (const auto& router : routers_of(*made)) EXPECT_EQ(router->config().in_order_steps, 0);
 }
 
+// A pool may be of more layers than it has modules: the last give nothing.
+TEST(Assemble, LeavesOutWhatAThinnedPoolHasNoPlaceFor) {
+  const auto dense = lively_model(dense_config(10));
+  const auto made = assemble(*dense, modules(2, 3, 4, kPreserving), {.pool = 4});
+  const std::vector<AssembledLayer> layers = assembled_layers(dense->config(), made->config(), 4);
+  ASSERT_EQ(layers.size(), 4u);
+  EXPECT_EQ(layers[2].first, 5);
+  EXPECT_EQ(layers[3].first, 9);
+  EXPECT_EQ(message_of(dense_config(6), modules(2, 3, 4, kPreserving), {.pool = 2}),
+            "a pool of 2 dense layers is too small for layer 1 of the assembly, which has 2 "
+            "attention and 3 mlp modules");
+}
+
 TEST(Assemble, SaysWhatDoesNotFit) {
   const Config target = modules(3, 3, 3, kPreserving);
   EXPECT_EQ(message_of(dense_config(9), target, {}),

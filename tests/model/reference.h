@@ -89,7 +89,9 @@ class ReferenceModel {
     for (size_t i = 0; i < count; ++i) x[i] *= scale * w[i];
   }
 
+  // Where it stands here; a branch around may have it.
   Matrix norm(Matrix x, const std::string& name) const {
+    if (!weight_.count(name + ".weight")) return x;
     for (Vec& row : x) {
       if (config_.model.norm == NormKind::layernorm) {
         const double mean =
@@ -101,6 +103,19 @@ class ReferenceModel {
         for (size_t i = 0; i < row.size(); ++i) row[i] += bias->second[i];
     }
     return x;
+  }
+
+  // A rotary frequency by its wavelength.
+  static double stretched(const RopeScalingConfig& s, double frequency) {
+    if (s.kind == RopeScalingKind::none) return frequency;
+    if (s.kind == RopeScalingKind::linear) return frequency / s.factor;
+    const auto context = static_cast<double>(s.original_max_position_embeddings);
+    const double wave = 2 * M_PI / frequency;
+    if (wave < context / s.high_freq_factor) return frequency;
+    if (wave > context / s.low_freq_factor) return frequency / s.factor;
+    const double smooth =
+        (context / wave - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+    return (1 - smooth) * frequency / s.factor + smooth * frequency;
   }
 
   Matrix attention(const AttentionConfig& c, const std::string& path, const Matrix& x,
@@ -132,7 +147,8 @@ class ReferenceModel {
         for (size_t i = 0; i < rotated / 2; ++i) {
           const double angle =
               static_cast<double>(position[t]) *
-              std::pow(c.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(rotated));
+              stretched(c.rope_scaling, std::pow(c.rope_theta, -2.0 * static_cast<double>(i) /
+                                                                   static_cast<double>(rotated)));
           const double a = head[i], b = head[i + rotated / 2];
           head[i] = a * std::cos(angle) - b * std::sin(angle);
           head[i + rotated / 2] = b * std::cos(angle) + a * std::sin(angle);
@@ -273,11 +289,12 @@ class ReferenceModel {
     } else {
       const auto* chain = std::get_if<ChainConfig>(&branch.form);
       const auto& of = chain ? chain->of : std::get<ParallelConfig>(branch.form).of;
+      const Matrix read = chain ? Matrix() : norm(x, path + ".norm");
       std::map<std::string, int> used;
       for (const std::string& child : of) {
         const int number = ++used[child];
         const std::string unique = number == 1 ? child : child + "~" + std::to_string(number);
-        add(stream, delta(child, path + "." + unique, chain ? stream : x, position, round));
+        add(stream, delta(child, path + "." + unique, chain ? stream : read, position, round));
       }
     }
     add(stream, x, -1);

@@ -86,6 +86,22 @@ TEST_F(Compose, EveryParallelChildSeesTheSameRows) {
   expect_delta(parallel, (2 * x() + 1) + (-3 * x() + 2), {"a", "b"});
 }
 
+TEST_F(Compose, ParallelChildrenMayShareANorm) {
+  const auto norm = std::make_shared<Norm>(
+      2, ModelConfig{.norm = NormKind::rmsnorm, .norm_eps = 0.25, .norm_bias = false});
+  norm->to(torch::kFloat64);
+  Parallel parallel({{"a", affine("a", 2, 1)}, {"b", affine("b", -3, 2)}}, norm);
+  const Tensor read = x() / (x().square().mean(1, true) + 0.25).sqrt();
+  expect_delta(parallel, (2 * read + 1) + (-3 * read + 2), {"a", "b"});
+  Extent extent{.rows = {3, 5}, .root_rows = 8};
+  FlopParts parts;
+  parallel.flops(extent, "x", parts);
+  ASSERT_EQ(parts.size(), 3u);
+  EXPECT_EQ(parts[0].name, "x.norm");
+  EXPECT_EQ(parts[0].parameters, 2);
+  EXPECT_EQ(parallel.kept_bytes(extent, 4), 8 * 2 * 4 + 2 * 8 * 4);
+}
+
 TEST_F(Compose, ARepeatIsAChainOfItself) {
   Repeat thrice(affine("a", 2, 1), 3);
   thrice.number_sites(0);

@@ -233,6 +233,23 @@ route = { capacity = 0.25 }
           "num_noop = 1, absorbing = true, dropless = true }\n[branch.rounds]\nkind = "
           "\"repeat\"\nof = \"until\"\ntimes = 3\n",
       kRounds);
+  add("dense_stretched",
+      rotary +
+          "[branch.attention.rope_scaling]\nkind = \"llama3\"\nfactor = 4.0\n"
+          "original_max_position_embeddings = 16\n",
+      modern + dense);
+  add("parallel_norm",
+      kLeaves +
+          "[branch.side]\nkind = \"parallel\"\nof = [\"attention\", \"mlp\"]\nnorm = "
+          "\"outside\"\n",
+      "layers = [\"side\"]");
+  add("moe_weighed_norm",
+      kLeaves + moe("num_experts = 3, dropless = true") +
+          "[branch.weighed]\nkind = \"routed\"\nof = \"mlp\"\nroute = { capacity = 1.0, weight = "
+          "\"sigmoid\", decode = \"router\" }\n[branch.both]\nkind = \"parallel\"\nof = "
+          "[\"experts\", \"weighed\"]\nnorm = \"outside\"\n[branch.shared]\nkind = "
+          "\"chain\"\nof = [\"attention\", \"both\"]\n",
+      "layers = [\"dense\", \"shared\"]");
   add("parallel", kLeaves + "[branch.side]\nkind = \"parallel\"\nof = [\"attention\", \"mlp\"]\n",
       "layers = [\"side\"]");
   return all;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "pointwork/checkpoint/hugging_face.h"
 #include "pointwork/checkpoint/tensors.h"
 #include "pointwork/model/model.h"
 
@@ -27,36 +28,46 @@ struct SaveContent {
   std::string dataset_hash;    // "": none
   std::optional<int64_t> end_of_text;
   std::optional<TrainerFiles> trainer;
+  nlohmann::ordered_json carried = nullptr;  // see Checkpoint
 };
 
 // The folder appears whole or not at all. Error if it exists, unless `replace`.
 void save_checkpoint(const std::filesystem::path& folder, const Model& model,
                      const SaveContent& content, bool replace = false);
 
-// A checkpoint whose every file had its hash when it was opened.
+// A checkpoint whose every file had its hash when it was opened, or a folder of Hugging Face's,
+// which has no hashes.
 struct Checkpoint {
   std::filesystem::path folder;
   Config config;
   int64_t step = 0;
   std::string tokenizer_hash, dataset_hash;
   torch::Dtype dtype = torch::kFloat32;  // of its weights; routers are float32 besides
+  std::vector<int32_t> end_tokens;       // that end a text, as far as its files say
+  // What a Hugging Face folder said that a Config has no place for: {"config": config.json,
+  // "generation_config": generation_config.json}; null where the model was never in one.
+  nlohmann::ordered_json carried;
+  std::shared_ptr<const HuggingFaceModel> foreign;  // null where it is ours
 
-  std::filesystem::path tokenizer() const { return folder / "tokenizer.json"; }
+  std::filesystem::path tokenizer() const;  // need not be there
 };
 
-// A checkpoint folder, or a run folder: then its newest valid checkpoint, and `note` is told which
-// newer ones were passed over and why. Error naming the file where anything is missing, damaged or
-// of another kind.
+// A checkpoint folder; a run folder: then its newest valid checkpoint, and `note` is told which
+// newer ones were passed over and why; or a Hugging Face folder of a class that names.h knows.
+// Error naming the file where anything is missing, damaged or of another kind.
 Checkpoint open_checkpoint(const std::filesystem::path& path,
                            const std::function<void(const std::string&)>& note = {});
+
+// Tells it from any other, by what its files hold: XXH3-128.
+std::string hash_of(const Checkpoint& checkpoint);
 
 // Builds the model with the checkpoint's weights, on `device`, in `dtype` (its own where absent).
 std::shared_ptr<Model> load_model(const Checkpoint& checkpoint, torch::Device device,
                                   std::optional<torch::Dtype> dtype = {});
 
 // Fills a model of any config whose parameters and buffers have the names and shapes of the
-// checkpoint's. It must be on the CPU, converted to the checkpoint's dtype. Error naming the first
-// that differs.
+// checkpoint's, tensor by tensor out of the mapped file. It must be on the CPU, and converted to
+// the checkpoint's dtype unless that is foreign. Error naming the first that differs.
 void load_weights(const Checkpoint& checkpoint, Model& model);
 
 // Error where the checkpoint was saved without them.

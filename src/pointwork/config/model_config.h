@@ -50,11 +50,58 @@ struct EnumNames<Activation> {
       {"swiglu", Activation::swiglu}};
 };
 
+enum class RopeScalingKind { none, linear, llama3 };
+template <>
+struct EnumNames<RopeScalingKind> {
+  static constexpr std::pair<const char*, RopeScalingKind> names[] = {
+      {"none", RopeScalingKind::none},
+      {"linear", RopeScalingKind::linear},
+      {"llama3", RopeScalingKind::llama3}};
+};
+
+// Of a kind that is not taken the keys are unknown.
+struct RopeScalingConfig {
+  RopeScalingKind kind = RopeScalingKind::none;
+  double factor = 8;
+  double low_freq_factor = 1;
+  double high_freq_factor = 4;
+  int64_t original_max_position_embeddings = 8192;
+
+  bool operator==(const RopeScalingConfig&) const = default;
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor& visit) {
+    visit("kind", self.kind,
+          {.help = "none; linear: every frequency divided by factor; llama3: only low ones, with a "
+                   "smooth passage between"});
+    if (self.kind == RopeScalingKind::none) return;
+    visit("factor", self.factor,
+          {.help = "what low frequencies are divided by, so that positions reach that much further",
+           .min = 0,
+           .above_min = true});
+    if (self.kind == RopeScalingKind::linear) return;
+    visit("low_freq_factor", self.low_freq_factor,
+          {.help = "frequencies that turn fewer times than this in "
+                   "original_max_position_embeddings are divided in full",
+           .min = 0,
+           .above_min = true});
+    visit("high_freq_factor", self.high_freq_factor,
+          {.help = "frequencies that turn more often than this are left alone",
+           .min = 0,
+           .above_min = true});
+    visit("original_max_position_embeddings", self.original_max_position_embeddings,
+          {.help = "longest sequence the model was first trained for",
+           .unit = "tokens",
+           .min = 1,
+           .max = 1 << 24});
+  }
+};
+
 struct AttentionConfig {
   int64_t num_attention_heads = 4;
   int64_t num_key_value_heads = 0;
   int64_t head_dim = 0;
   double rope_theta = 0;
+  RopeScalingConfig rope_scaling;
   double partial_rotary_factor = 1;
   double scale = 0;
   QkNorm qk_norm = QkNorm::none;
@@ -78,6 +125,8 @@ struct AttentionConfig {
     visit("rope_theta", self.rope_theta,
           {.help = "base of the rotary position embedding, 10000 in most models; 0: no rotation",
            .min = 0});
+    visit("rope_scaling", self.rope_scaling,
+          {.help = "how the rotary frequencies of a shorter model are stretched"});
     visit("partial_rotary_factor", self.partial_rotary_factor,
           {.help = "share of each head's width that is rotated, where rope_theta is above 0",
            .min = 0,
@@ -144,14 +193,26 @@ struct ChainConfig {
   }
 };
 
+enum class ParallelNorm { inside, outside };
+template <>
+struct EnumNames<ParallelNorm> {
+  static constexpr std::pair<const char*, ParallelNorm> names[] = {
+      {"inside", ParallelNorm::inside}, {"outside", ParallelNorm::outside}};
+};
+
 // Every child sees x.
 struct ParallelConfig {
   std::vector<std::string> of;
+  ParallelNorm norm = ParallelNorm::inside;
   bool operator==(const ParallelConfig&) const = default;
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor& visit) {
     visit("of", self.of,
           {.help = "names of branches, applied side by side to the same input", .required = true});
+    visit(
+        "norm", self.norm,
+        {.help = "inside: each branch has its own norm; outside: they share one, and each must be "
+                 "an attention, an mlp or a routed mlp"});
   }
 };
 

@@ -81,12 +81,35 @@ class Checker {
       sizes(path, *attention);
       add(route_problems(path, config_, *attention));
     }
+    if (const auto* parallel = std::get_if<ParallelConfig>(&branch.form)) {
+      shared(path, *parallel);
+    }
     if (const auto* routed = std::get_if<RoutedConfig>(&branch.form))
       add(route_problems(path, config_, *routed));
   }
 
   void add(std::vector<std::string> more) {
     for (std::string& one : more) problems_.push_back(std::move(one));
+  }
+
+  // What reads the norm of the branch around it.
+  void shared(const std::string& path, const ParallelConfig& parallel) {
+    if (parallel.norm == ParallelNorm::inside) return;
+    for (const std::string& child : parallel.of) {
+      const auto found = config_.branch.find(child);
+      if (found == config_.branch.end()) continue;
+      const auto* routed = std::get_if<RoutedConfig>(&found->second.form);
+      const std::string what = concat(path, ".norm is \"outside\", but '", printable(child), "' ");
+      if (child == "norm") problem(what, "has the norm's own name");
+      if (found->second.form.index() >= 2 && !(routed && routed_mlp(config_, *routed)))
+        problem(what, "is of kind \"", found->second.kind(),
+                "\", expected an attention, an mlp or a routed mlp");
+      else if (routed && routed->norm == RoutedNorm::inside)
+        problem(what, "has norm = \"inside\"");
+      const auto* attention = std::get_if<AttentionConfig>(&found->second.form);
+      if (attention && attention->projection_route)
+        problem(what, "has a projection_route, each of whose experts has its own norm");
+    }
   }
 
   void sizes(const std::string& path, const AttentionConfig& a) {
@@ -101,6 +124,10 @@ class Checker {
               "; give head_dim, or another number of heads");
       return;
     }
+    const RopeScalingConfig& r = a.rope_scaling;
+    if (r.kind == RopeScalingKind::llama3 && r.high_freq_factor <= r.low_freq_factor)
+      problem(path, ".rope_scaling.high_freq_factor is ", r.high_freq_factor,
+              ", expected more than low_freq_factor = ", r.low_freq_factor);
     const int64_t width = a.head_dim > 0 ? a.head_dim : hidden / heads;
     const int64_t rotated = rotary_width(a, width);
     if (a.rope_theta > 0 && rotated == 0) {

@@ -68,6 +68,11 @@ constexpr const char* kProjectionRoute =
 
 )";
 
+constexpr const char* kRopeScaling =
+    R"(With `rope_scaling.kind = "linear"` there is the first of these keys, with `"llama3"` all of them:
+
+)";
+
 std::string cell(const std::string& text) {
   std::string safe;
   for (const char c : text) safe += c == '|' ? std::string("\\|") : std::string(1, c);
@@ -94,15 +99,26 @@ std::string table_of(const std::vector<KeyFacts>& keys) {
   return text + "\n";
 }
 
-// What choice = "token" has beside the keys that all choices have.
-std::string token_choice_table() {
-  RoutedConfig routed;
+// The keys that another choice has beside those of the usual one.
+template <HasFields T>
+std::string table_beside(const T& usual, const T& other) {
   std::set<std::string> told;
-  for (const KeyFacts& key : keys_of(routed)) told.insert(key.path);
-  routed.route.choice = ChoiceKind::token;
-  std::vector<KeyFacts> keys = keys_of(routed);
+  for (const KeyFacts& key : keys_of(usual)) told.insert(key.path);
+  std::vector<KeyFacts> keys = keys_of(other);
   std::erase_if(keys, [&](const KeyFacts& key) { return told.count(key.path) > 0; });
   return table_of(keys);
+}
+
+std::string token_choice_table() {
+  RoutedConfig routed;
+  routed.route.choice = ChoiceKind::token;
+  return table_beside({}, routed);
+}
+
+std::string rope_scaling_table() {
+  AttentionConfig attention;
+  attention.rope_scaling.kind = RopeScalingKind::llama3;
+  return table_beside({}, attention);
 }
 
 // What projection_route has beside the keys of a route by token choice.
@@ -140,7 +156,7 @@ struct Sections {
       using Form = std::variant_alternative_t<I, Forms>;
       text += table_of(keys_of(Form{}));
       if constexpr (std::is_same_v<Form, AttentionConfig>)
-        text += kProjectionRoute + projection_route_table();
+        text += kRopeScaling + rope_scaling_table() + kProjectionRoute + projection_route_table();
       if constexpr (std::is_same_v<Form, RoutedConfig>) text += kTokenChoice + token_choice_table();
       kinds<I + 1>();
     }

@@ -47,6 +47,8 @@ class Observer {
     const bool rotated = a.rope_theta > 0;
     remark_if(!rotated && a.partial_rotary_factor != AttentionConfig{}.partial_rotary_factor, path,
               ".partial_rotary_factor has no effect without rope_theta");
+    remark_if(!rotated && a.rope_scaling.kind != RopeScalingKind::none, path,
+              ".rope_scaling has no effect without rope_theta");
     remark_if(!rotated && config_.model.position_embedding == PositionEmbedding::none, path,
               " sees no positions: rope_theta is 0, and model.position_embedding is none");
     if (!a.projection_route) return;

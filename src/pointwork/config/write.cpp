@@ -43,6 +43,8 @@ std::vector<KeyFacts> all_keys(const Config& config) {
       std::decay_t<decltype(form)> usual;
       // Which keys there are depends on it.
       if constexpr (requires { usual.route; }) usual.route.choice = form.route.choice;
+      if constexpr (requires { usual.rope_scaling; })
+        usual.rope_scaling.kind = form.rope_scaling.kind;
       if constexpr (requires { usual.projection_route; }) {
         if (form.projection_route)
           usual.projection_route.emplace().choice = form.projection_route->choice;
@@ -54,9 +56,12 @@ std::vector<KeyFacts> all_keys(const Config& config) {
   std::vector<KeyFacts> keys = keys_of(config);
   const std::vector<KeyFacts> defaults = keys_of(usual);
   for (size_t i = 0; i < keys.size(); ++i) {
-    const bool chooses = keys[i].path.ends_with(".route.choice");
-    if (!keys[i].required)
-      keys[i].default_value = chooses ? toml_value(RouteConfig{}.choice) : defaults[i].value;
+    if (keys[i].required) continue;
+    const std::string& path = keys[i].path;
+    keys[i].default_value = path.ends_with(".route.choice") ? toml_value(RouteConfig{}.choice)
+                            : path.ends_with(".rope_scaling.kind")
+                                ? toml_value(RopeScalingConfig{}.kind)
+                                : defaults[i].value;
   }
   return keys;
 }

@@ -200,7 +200,8 @@ class Session {
     const auto known = static_cast<size_t>(options_.vocabulary);
     if (known > 0 && known < logits.size()) logits = logits.first(known);
     const int32_t token = sample_token(logits, row.tokens, options_.sampler, uniform);
-    if (token == options_.end_token) return finish(Finish::end);
+    const std::vector<int32_t>& ends = options_.end_tokens;
+    if (std::find(ends.begin(), ends.end(), token) != ends.end()) return finish(Finish::end);
     out.tokens.push_back(token);
     row.tokens.push_back(token);
     if (options_.on_token && !options_.on_token(static_cast<int64_t>(b), token))

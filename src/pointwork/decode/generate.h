@@ -17,7 +17,7 @@ struct GenerateOptions {
   int64_t max_new_tokens = 128;
   int64_t prefill_chunk = 512;  // prompt tokens a forward pass, over all rows together; the result
                                 // does not depend on it
-  int32_t end_token = -1;       // ends a row; -1: none
+  std::vector<int32_t> end_tokens;  // each ends a row
   int64_t vocabulary = 0;  // only ids below it are drawn: a model may have rows for more ids than
                            // its tokenizer; 0: all
   uint64_t seed = 1;       // row r draws from seed + r, tokens and random routing alike …

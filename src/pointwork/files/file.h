@@ -38,6 +38,8 @@ class MappedFile {
   MappedFile& operator=(MappedFile&&) noexcept;
   ~MappedFile();
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+  // Takes a part of it out of this process's memory; it is read again when it is asked for.
+  void forget(std::span<const std::byte> part) const;
   const std::filesystem::path& path() const { return path_; }
 
  private:

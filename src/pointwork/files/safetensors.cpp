@@ -6,13 +6,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "pointwork/base/check.h"
 #include "pointwork/base/printable.h"
-#include "pointwork/files/hash.h"
 #include "pointwork/files/strict_json.h"
 
 namespace pointwork {
@@ -171,27 +170,24 @@ std::span<const std::byte> SafetensorsFile::bytes(const TensorEntry& entry) cons
 
 namespace {
 
-// What SafetensorsFile would refuse is not written.
-std::string header_text(const std::string& where, const std::vector<TensorView>& tensors,
-                        const std::map<std::string, std::string>& metadata) {
+// What SafetensorsFile would refuse is not written. `total` becomes the bytes of all tensors.
+std::string header_text(const std::string& where, const std::vector<TensorOutline>& tensors,
+                        const std::map<std::string, std::string>& metadata, uint64_t& total) {
   nlohmann::ordered_json entry;
   std::set<std::string> names{kMetadata};
   std::string text = "{";
   try {
     if (!metadata.empty()) text += concat("\"", kMetadata, "\":", Json(metadata).dump(), ",");
-    uint64_t at = 0;
-    for (const TensorView& tensor : tensors) {
+    for (const TensorOutline& tensor : tensors) {
       const std::string here = concat(where, "tensor '", printable(tensor.name), "': ");
       check_name(where, tensor.name);
       check(names.insert(tensor.name).second, here, "its name is taken");
       const uint64_t size = bytes_of(here, tensor.dtype, tensor.shape);
-      check(size == tensor.bytes.size(), here, "it has ", tensor.bytes.size(), " bytes, but ",
-            tensor.dtype, " of its shape has ", size);
       entry["dtype"] = tensor.dtype;
       entry["shape"] = tensor.shape;
-      entry["data_offsets"] = {at, at + size};
+      entry["data_offsets"] = {total, total + size};
       text += Json(tensor.name).dump() + ":" + entry.dump() + ",";
-      at += size;
+      total += size;
     }
   } catch (const nlohmann::json::exception&) {
     fail(where, "names and metadata must be UTF-8");
@@ -206,32 +202,69 @@ std::string header_text(const std::string& where, const std::vector<TensorView>&
 
 }  // namespace
 
+uint64_t bytes_of(const TensorOutline& tensor) {
+  return bytes_of(concat("tensor '", printable(tensor.name), "': "), tensor.dtype, tensor.shape);
+}
+
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
+                                     const std::vector<TensorOutline>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : path_(path) {
+  const std::string text = header_text(path.string() + ": ", tensors, metadata, left_);
+  const uint64_t length = text.size();
+  file_ = std::fopen(path.c_str(), "wbxe");
+  check(file_ != nullptr, path.string(), ": cannot be written: ", std::strerror(errno));
+  write(&length, 8);
+  write(text.data(), text.size());
+}
+
+SafetensorsWriter::~SafetensorsWriter() {
+  if (!file_) return;
+  std::fclose(file_);
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
+void SafetensorsWriter::give_up() {
+  const std::string why = std::strerror(errno);
+  std::fclose(std::exchange(file_, nullptr));
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+  fail(path_.string(), ": cannot be written: ", why);
+}
+
+void SafetensorsWriter::write(const void* data, size_t size) {
+  hasher_.update({static_cast<const std::byte*>(data), size});
+  if (size > 0 && std::fwrite(data, 1, size, file_) != size) give_up();
+}
+
+void SafetensorsWriter::append(std::span<const std::byte> bytes) {
+  check(bytes.size() <= left_, path_.string(), ": more bytes than its tensors have");
+  left_ -= bytes.size();
+  write(bytes.data(), bytes.size());
+}
+
+std::string SafetensorsWriter::finish() {
+  check(left_ == 0, path_.string(), ": ", left_, " bytes of its tensors are missing");
+  if (std::fflush(file_) != 0 || fsync(fileno(file_)) != 0) give_up();
+  std::fclose(std::exchange(file_, nullptr));
+  return hasher_.digest();
+}
+
 std::string write_safetensors(const std::filesystem::path& path,
                               const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata) {
-  const std::string text = header_text(path.string() + ": ", tensors, metadata);
-  const uint64_t length = text.size();
-  Hasher hasher;
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wbxe"),
-                                                       std::fclose);
-  check(file != nullptr, path.string(), ": cannot be written: ", std::strerror(errno));
-  const auto require = [&](bool done) {
-    if (done) return;
-    const std::string why = std::strerror(errno);
-    file.reset();
-    std::filesystem::remove(path);
-    fail(path.string(), ": cannot be written: ", why);
-  };
-  const auto write = [&](const void* data, size_t size) {
-    hasher.update({static_cast<const std::byte*>(data), size});
-    require(size == 0 || std::fwrite(data, 1, size, file.get()) == size);
-  };
-  write(&length, 8);
-  write(text.data(), text.size());
-  for (const TensorView& tensor : tensors) write(tensor.bytes.data(), tensor.bytes.size());
-  require(std::fflush(file.get()) == 0);
-  require(fsync(fileno(file.get())) == 0);
-  return hasher.digest();
+  std::vector<TensorOutline> outlines;
+  for (const TensorView& tensor : tensors) {
+    const std::string here = concat(path.string(), ": tensor '", printable(tensor.name, 40), "': ");
+    const uint64_t size = bytes_of(here, tensor.dtype, tensor.shape);
+    check(size == tensor.bytes.size(), here, "it has ", tensor.bytes.size(), " bytes, but ",
+          tensor.dtype, " of its shape has ", size);
+    outlines.push_back({tensor.name, tensor.dtype, tensor.shape});
+  }
+  SafetensorsWriter writer(path, outlines, metadata);
+  for (const TensorView& tensor : tensors) writer.append(tensor.bytes);
+  return writer.finish();
 }
 
 }  // namespace pointwork

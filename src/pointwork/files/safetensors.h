@@ -3,6 +3,7 @@
 // data is used.
 
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <span>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "pointwork/files/file.h"
+#include "pointwork/files/hash.h"
 
 namespace pointwork {
 
@@ -36,6 +38,7 @@ class SafetensorsFile {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const TensorEntry* find(const std::string& name) const;
   std::span<const std::byte> bytes(const TensorEntry& entry) const;
+  void forget(std::span<const std::byte> part) const { file_.forget(part); }  // see MappedFile
   const std::filesystem::path& path() const { return file_.path(); }
 
  private:
@@ -46,6 +49,39 @@ class SafetensorsFile {
   uint64_t data_ = 0;
 };
 
+// A tensor that is to be written.
+struct TensorOutline {
+  std::string name;
+  std::string dtype;
+  std::vector<int64_t> shape;
+};
+
+// Writes `path`, which must not exist: header at once, then the tensors' bytes in the given order
+// as they are handed over, however cut. Error, and no file, if it cannot, or if SafetensorsFile
+// would refuse to read it.
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::filesystem::path& path, const std::vector<TensorOutline>& tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  ~SafetensorsWriter();  // removes the file unless finish() was through
+  SafetensorsWriter(const SafetensorsWriter&) = delete;
+  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
+
+  void append(std::span<const std::byte> bytes);
+  // Error unless exactly the bytes of all tensors were appended. Fsyncs; returns the XXH3-128 of
+  // the file.
+  std::string finish();
+
+ private:
+  void write(const void* data, size_t size);
+  [[noreturn]] void give_up();
+
+  std::filesystem::path path_;
+  std::FILE* file_ = nullptr;
+  Hasher hasher_;
+  uint64_t left_ = 0;  // bytes still to come
+};
+
 // What is to be written; `bytes` must stay valid until then.
 struct TensorView {
   std::string name;
@@ -54,10 +90,12 @@ struct TensorView {
   std::span<const std::byte> bytes;
 };
 
-// Writes and fsyncs `path`, which must not exist, tensors in the given order. Error, and no file,
-// if it cannot, or if SafetensorsFile would refuse to read it. Returns the XXH3-128 of the file.
+// All at once: Error too where a tensor has not the bytes of its shape.
 std::string write_safetensors(const std::filesystem::path& path,
                               const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata = {});
+
+// Bytes of a tensor. Error where dtype or shape are none that a file can hold.
+uint64_t bytes_of(const TensorOutline& tensor);
 
 }  // namespace pointwork

@@ -3,13 +3,20 @@
 // each other as in GPT-NeoX and Llama.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace pointwork::kernels::cpu {
 
-// Cosines, then sines, of position · theta^(−2i / dims), computed in double: float [positions,
-// dims], row p = cos [dims / 2], sin [dims / 2].
-std::vector<float> rope_table(int64_t positions, int64_t dims, double theta);
+// theta^(−2i / dims), i below dims / 2.
+std::vector<double> rope_frequencies(int64_t dims, double theta);
+
+// Cosines, then sines, of position · frequency[i], computed in double: float [positions, dims],
+// dims = 2 · frequency.size(), row p = cos [dims / 2], sin [dims / 2].
+std::vector<float> rope_table(int64_t positions, std::span<const double> frequency);
+inline std::vector<float> rope_table(int64_t positions, int64_t dims, double theta) {
+  return rope_table(positions, rope_frequencies(dims, theta));
+}
 
 struct RopeShape {
   int64_t rows, heads, head_dim;

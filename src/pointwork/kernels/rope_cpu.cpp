@@ -41,16 +41,22 @@ void rotate_head(const T* x, const float* cosine, const float* sine, int64_t hal
 
 }  // namespace
 
-std::vector<float> rope_table(int64_t positions, int64_t dims, double theta) {
-  const int64_t half = dims / 2;
+std::vector<double> rope_frequencies(int64_t dims, double theta) {
+  std::vector<double> frequency;
+  for (int64_t i = 0; i < dims / 2; ++i)
+    frequency.push_back(std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims)));
+  return frequency;
+}
+
+std::vector<float> rope_table(int64_t positions, std::span<const double> frequency) {
+  const auto half = static_cast<int64_t>(frequency.size()), dims = 2 * half;
   std::vector<float> table(static_cast<size_t>(positions * dims));
   for (int64_t i = 0; i < half; ++i) {
-    const double frequency =
-        std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
     for (int64_t p = 0; p < positions; ++p) {
+      const double angle = static_cast<double>(p) * frequency[static_cast<size_t>(i)];
       float* row = table.data() + p * dims;
-      row[i] = static_cast<float>(std::cos(static_cast<double>(p) * frequency));
-      row[half + i] = static_cast<float>(std::sin(static_cast<double>(p) * frequency));
+      row[i] = static_cast<float>(std::cos(angle));
+      row[half + i] = static_cast<float>(std::sin(angle));
     }
   }
   return table;

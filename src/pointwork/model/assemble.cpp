@@ -41,7 +41,7 @@ int64_t experts_of(const Attention& attention) {
 }
 int64_t experts_of(const Mlp& mlp) { return std::max<int64_t>(mlp.experts(), 1); }
 
-std::vector<AssembledLayer> plan(const Model& dense, const Model& target) {
+std::vector<AssembledLayer> plan(const Model& dense, const Model& target, int64_t pool) {
   std::vector<AssembledLayer> all;
   int64_t next = 0;
   for (size_t i = 0; i < target.layers().size(); ++i) {
@@ -51,6 +51,12 @@ std::vector<AssembledLayer> plan(const Model& dense, const Model& target) {
                          .attention = experts_of(*leaves.attention),
                          .mlp = experts_of(*leaves.mlp)};
     layer.count = std::max(layer.attention, layer.mlp);
+    if (layer.count > 1 && pool > 0) {
+      check(pool >= layer.count, "a pool of ", pool, " dense layers is too small for layer ", i,
+            " of the assembly, which has ", layer.attention, " attention and ", layer.mlp,
+            " mlp modules");
+      layer.count = pool;
+    }
     next += layer.count;
     all.push_back(layer);
   }
@@ -159,18 +165,19 @@ Config with_start(const Config& dense, const Config& target, const AssembleOptio
 
 }  // namespace
 
-std::vector<AssembledLayer> assembled_layers(const Config& dense, const Config& target) {
+std::vector<AssembledLayer> assembled_layers(const Config& dense, const Config& target,
+                                             int64_t pool) {
   const Weightless weightless;
-  return plan(Model(dense), Model(target));
+  return plan(Model(dense), Model(target), pool);
 }
 
 Config assembled(const Config& dense, const Config& target, const AssembleOptions& options) {
   const Config made = with_start(dense, target, options);
-  const std::vector<AssembledLayer> layers = assembled_layers(dense, made);
+  const std::vector<AssembledLayer> layers = assembled_layers(dense, made, options.pool);
   if (options.start == AssemblyStart::preserving) {
     for (size_t i = 0; i < layers.size(); ++i)
-      check(layers[i].attention == layers[i].mlp, "layer ", i, " of the assembly has ",
-            layers[i].attention, " attention and ", layers[i].mlp,
+      check(layers[i].attention == layers[i].count && layers[i].mlp == layers[i].count, "layer ", i,
+            " of the assembly has ", layers[i].attention, " attention and ", layers[i].mlp,
             " mlp modules: a preserving start keeps every layer whole");
   }
   return made;
@@ -186,7 +193,7 @@ std::shared_ptr<Model> assemble(const Model& dense, const Config& target,
   copy(dense.position, made->position, 0, "position");
   copy(dense.norm, made->norm, 0, "norm");
   copy(dense.untied_head, made->untied_head, 0, "head");
-  const std::vector<AssembledLayer> layers = plan(dense, *made);
+  const std::vector<AssembledLayer> layers = plan(dense, *made, options.pool);
   for (size_t i = 0; i < layers.size(); ++i) {
     const Leaves to = leaves_of(*made, i, "assembled");
     for (int64_t e = 0; e < layers[i].count; ++e) {

@@ -17,7 +17,9 @@ enum class AssemblyStart { scrambled, preserving };
 struct AssembleOptions {
   AssemblyStart start = AssemblyStart::scrambled;
   int64_t in_order_steps = 0;  // of a preserving start; 0: those of the config
-  uint64_t seed = 1;           // of the routers
+  int64_t pool = 0;  // dense layers a pool is made of; those beyond its modules are left out; 0: as
+                     // many as its modules
+  uint64_t seed = 1;  // of the routers
 };
 
 // Where a layer of the new model comes from: dense layers first .. first + count - 1, in order its
@@ -29,9 +31,10 @@ struct AssembledLayer {
 };
 
 // The layers of `target` in order: one with single weights takes one dense layer, one with experts
-// as many as its larger pool. Error naming the layer that is not one attention and one mlp, and
-// where they take more or fewer layers than `dense` has.
-std::vector<AssembledLayer> assembled_layers(const Config& dense, const Config& target);
+// as many as its larger pool, or `pool` of them. Error naming the layer that is not one attention
+// and one mlp, and where they take more or fewer layers than `dense` has.
+std::vector<AssembledLayer> assembled_layers(const Config& dense, const Config& target,
+                                             int64_t pool = 0);
 
 // `target` with the start chosen, and a vocabulary where it left that open. Error where the start
 // is no preserving one: dropped weights, top_k other than 1, a weight other than ste.

@@ -9,7 +9,7 @@ namespace pointwork {
 // What stands around a branch asks of it.
 struct BuildOptions {
   int64_t experts = 0;  // 0: no expert dimension
-  bool norm = true;     // inside
+  bool norm = true;     // inside; false: the branch around it has it
   int64_t rounds = 1;   // of the nearest repeat around
 };
 

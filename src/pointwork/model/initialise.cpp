@@ -112,9 +112,11 @@ void initialise(Model& model, uint64_t seed) {
   }
 }
 
-void convert(Model& model, torch::Dtype dtype, torch::Device device) {
-  const torch::NoGradGuard no_grad;
-  std::set<const at::TensorImpl*> wide;  // what scores and decides
+namespace {
+
+// What scores and decides.
+std::set<const at::TensorImpl*> wide_parameters(const Model& model) {
+  std::set<const at::TensorImpl*> wide;
   for (const auto& module : model.modules(false)) {
     if (const auto* by_token = dynamic_cast<const TokenRouter*>(module.get())) {
       for (const Tensor& parameter : by_token->parameters())
@@ -128,12 +130,32 @@ void convert(Model& model, torch::Dtype dtype, torch::Device device) {
     wide.insert(depth->predictor->output.unsafeGetTensorImpl());
     wide.insert(depth->predictor->output_bias.unsafeGetTensorImpl());
   }
+  return wide;
+}
+
+template <class Make>
+void retype(Model& model, torch::Dtype dtype, const Make& make) {
+  const torch::NoGradGuard no_grad;
+  const auto wide = wide_parameters(model);
   for (auto& item : model.named_parameters()) {
-    const bool stays =
-        wide.count(item.value().unsafeGetTensorImpl()) > 0 && dtype != torch::kFloat64;
-    item.value().set_data(item.value().to(device, stays ? torch::kFloat32 : dtype));
+    Tensor& value = item.value();
+    const bool stays = wide.count(value.unsafeGetTensorImpl()) > 0 && dtype != torch::kFloat64;
+    value.set_data(make(value, stays ? torch::kFloat32 : dtype));
   }
+}
+
+}  // namespace
+
+void convert(Model& model, torch::Dtype dtype, torch::Device device) {
+  retype(model, dtype,
+         [&](const Tensor& value, torch::Dtype own) { return value.to(device, own); });
   for (auto& item : model.named_buffers()) item.value().set_data(item.value().to(device));
+}
+
+void make_room(Model& model, torch::Dtype dtype) {
+  retype(model, dtype, [](const Tensor& value, torch::Dtype own) {
+    return value.scalar_type() == own ? value.detach() : torch::empty(value.sizes(), own);
+  });
 }
 
 }  // namespace pointwork

@@ -79,4 +79,7 @@ bool is_matrix(const std::string& parameter_name, const Tensor& parameter);
 // `device`.
 void convert(Model& model, torch::Dtype dtype, torch::Device device);
 
+// The same on the CPU for a model whose values are about to be written: they are lost.
+void make_room(Model& model, torch::Dtype dtype);
+
 }  // namespace pointwork

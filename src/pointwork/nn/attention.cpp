@@ -6,6 +6,7 @@
 #include "pointwork/base/check.h"
 #include "pointwork/nn/attend.h"
 #include "pointwork/nn/kv_cache.h"
+#include "pointwork/nn/rope_scaling.h"
 #include "pointwork/ops/grouped.h"
 #include "pointwork/ops/linear.h"
 #include "pointwork/ops/norm.h"
@@ -25,12 +26,11 @@ Attention::Attention(const ModelConfig& model, const AttentionConfig& config,
     : heads_(config.num_attention_heads),
       key_value_heads_(config.num_key_value_heads > 0 ? config.num_key_value_heads : heads_),
       head_dim_(config.head_dim > 0 ? config.head_dim : model.hidden_size / heads_),
-      theta_(config.rope_theta),
+      frequency_(rope_frequencies(config, head_dim_)),
       eps_(model.norm_eps),
       qk_norm_(config.qk_norm) {
   const int64_t d = model.hidden_size;
   const int64_t projected = (heads_ + 2 * key_value_heads_) * head_dim_;
-  rotary_dims_ = rotary_width(config, head_dim_);
   scale_ = config.scale > 0 ? config.scale : 1 / std::sqrt(static_cast<double>(head_dim_));
   int64_t experts = 0;
   if (config.projection_route) {
@@ -50,7 +50,7 @@ Attention::Attention(const ModelConfig& model, const AttentionConfig& config,
     if (experts > 0) one.insert(one.begin(), experts);
     return one;
   };
-  norm = register_module("norm", std::make_shared<Norm>(d, model, experts));
+  if (options.norm) norm = register_module("norm", std::make_shared<Norm>(d, model, experts));
   qkv = register_parameter("qkv", torch::empty(shape({projected, d})));
   if (config.qkv_bias) qkv_bias = register_parameter("qkv_bias", torch::zeros(shape({projected})));
   if (qk_norm_ != QkNorm::none) {
@@ -84,9 +84,9 @@ Tensor Attention::mix(const Tensor& projected, const Rows& rows, const Context& 
   }
   query = normalise(query, query_norm);
   Tensor key = normalise(split[1], key_norm);
-  if (rotary_dims_ > 0) {
-    query = rotate(query, position, rotary_dims_, theta_);
-    key = rotate(key, rows.position, rotary_dims_, theta_);
+  if (!frequency_.empty()) {
+    query = rotate(query, position, frequency_);
+    key = rotate(key, rows.position, frequency_);
   }
   const Tensor mixed = ctx.cache ? ctx.cache->attend(site_ + ctx.site_offset, query, key, split[2],
                                                      rows, scale_, asking)
@@ -96,7 +96,7 @@ Tensor Attention::mix(const Tensor& projected, const Rows& rows, const Context& 
 
 Output Attention::forward(const Tensor& x, const State& state, Context& ctx) {
   if (router) return routed(x, state, ctx, /*add=*/false);
-  const Tensor mixed = mix(project(norm->forward(x), qkv, qkv_bias), ctx.rows, ctx, {});
+  const Tensor mixed = mix(project(norm ? norm->forward(x) : x, qkv, qkv_bias), ctx.rows, ctx, {});
   Tensor delta = project(mixed, output, output_bias);
   return {output_norm ? output_norm->forward(delta) : delta, {}, {}};
 }
@@ -104,7 +104,7 @@ Output Attention::forward(const Tensor& x, const State& state, Context& ctx) {
 Output Attention::add_to(const Tensor& x, const State& state, Context& ctx) {
   if (router) return routed(x, state, ctx, /*add=*/true);
   if (output_norm) return Branch::add_to(x, state, ctx);
-  const Tensor mixed = mix(project(norm->forward(x), qkv, qkv_bias), ctx.rows, ctx, {});
+  const Tensor mixed = mix(project(norm ? norm->forward(x) : x, qkv, qkv_bias), ctx.rows, ctx, {});
   return {project_add(x, mixed, output, output_bias), {}, {}};
 }
 
@@ -172,19 +172,20 @@ Extent Attention::attending(const Extent& extent) const {
 }
 
 // The normalised row, the projection, its normed and rotated copies, what attention gives with its
-// row sums, and the new stream; of experts besides the slots on both sides of their products.
+// row sums, and the new stream. Of experts the even slots, their scales and the scaled ones instead
+// of a normalised row, what enters and what leaves the output's product.
 double Attention::kept_bytes(const Extent& extent, double element) const {
   const double size = static_cast<double>(output.size(-2));
   const double queries = static_cast<double>(heads_ * head_dim_),
                keys = static_cast<double>(key_value_heads_ * head_dim_);
-  double values = 2 * size + 2 * queries + 2 * keys;
+  double values = (norm && !router ? 2 : 1) * size + 2 * queries + 2 * keys;
   if (qk_norm_ != QkNorm::none) values += queries + keys;
-  if (rotary_dims_ > 0) values += queries + keys;
+  if (!frequency_.empty()) values += queries + keys;
   if (output_norm) values += size;
   double bytes = extent.total() * (values * element + 4 * static_cast<double>(heads_) + 8);
   if (router) {
-    bytes += router->slots(extent).total() *
-             ((4 * size + 2 * queries + 2 * keys) * element + kSlotBytes);
+    const double slot = 4 * size + queries + (weighted_qkv_ ? queries + 2 * keys : 0);
+    bytes += router->slots(extent).total() * (slot * element + kSlotBytes);
     bytes += extent.total() * router->kept_bytes_per_row(extent.step, element);
   }
   return bytes;

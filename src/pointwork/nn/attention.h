@@ -11,6 +11,7 @@ namespace pointwork {
 
 struct AttentionOptions {
   std::string name;    // its place in the module tree
+  bool norm = true;    // inside; false: the branch around it has it
   int64_t rounds = 1;  // of the nearest repeat around
 };
 
@@ -32,8 +33,8 @@ class Attention : public Branch {
   int64_t number_sites(int64_t first) override;
   double cached_values_per_token(int64_t step) const override;
 
-  std::shared_ptr<Norm> norm, output_norm;
-  std::shared_ptr<Router> router;  // null: one set of weights
+  std::shared_ptr<Norm> norm, output_norm;  // null where there is none
+  std::shared_ptr<Router> router;           // null: one set of weights
   // With a router all but output_norm, query_norm and key_norm have E in front.
   Tensor qkv;          // [(H + 2K) hd, D]: query rows, key rows, value rows, head by head
   Tensor qkv_bias;     // [(H + 2K) hd], optional
@@ -54,8 +55,9 @@ class Attention : public Branch {
   Tensor attend_chosen(const Tensor& projected, Route& route, Context& ctx) const;
   Extent attending(const Extent& extent) const;
 
-  int64_t heads_, key_value_heads_, head_dim_, rotary_dims_;
-  double theta_, scale_, eps_;
+  int64_t heads_, key_value_heads_, head_dim_;
+  std::vector<double> frequency_;  // [rotary_dims / 2]
+  double scale_, eps_;
   QkNorm qk_norm_;
   bool masked_ = false, weighted_qkv_ = false;  // of a projection_route
   bool all_take_ = true;                        // every row takes an expert, whatever it chooses

@@ -101,17 +101,21 @@ int64_t Chain::number_sites(int64_t first) { return number_all(children_, first)
 
 double Chain::cached_values_per_token(int64_t step) const { return sum_cached(children_, step); }
 
-Parallel::Parallel(const Children& children) : children_(children) {
+Parallel::Parallel(const Children& children, std::shared_ptr<Norm> norm)
+    : children_(children), norm_(std::move(norm)) {
+  if (norm_) register_module("norm", norm_);
   for (const auto& [name, child] : children_) register_module(name, child);
 }
 
 Output Parallel::forward(const Tensor& x, const State& state, Context& ctx) {
   StateParts states(state);
+  const Tensor read = norm_ ? norm_->forward(x) : x;
   Branch& first = *children_.front().second;
-  return rest(first.forward(x, states.next(first), ctx), x, states, ctx);
+  return rest(first.forward(read, states.next(first), ctx), read, states, ctx);
 }
 
 Output Parallel::add_to(const Tensor& x, const State& state, Context& ctx) {
+  if (norm_) return Branch::add_to(x, state, ctx);  // a child's add_to would add what it reads
   StateParts states(state);
   Branch& first = *children_.front().second;
   return rest(first.add_to(x, states.next(first), ctx), x, states, ctx);
@@ -130,12 +134,18 @@ Output Parallel::rest(Output sum, const Tensor& x, StateParts& states, Context& 
 int64_t Parallel::routers() const { return sum_routers(children_); }
 
 void Parallel::flops(Extent& extent, const std::string& name, FlopParts& parts) const {
+  if (norm_) {
+    const double size = parameter_count(*norm_);
+    parts.push_back({name + ".norm", 0, size, size * extent.share()});
+  }
   for (const auto& [child_name, child] : children_)
     child->flops(extent, name + "." + child_name, parts);
 }
 
 double Parallel::kept_bytes(const Extent& extent, double element) const {
-  return sum_kept(children_, extent, element);
+  const double rows =
+      norm_ ? extent.total() * static_cast<double>(norm_->weight.numel()) * element : 0;
+  return rows + sum_kept(children_, extent, element);
 }
 
 int64_t Parallel::number_sites(int64_t first) { return number_all(children_, first); }

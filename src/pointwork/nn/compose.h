@@ -2,6 +2,7 @@
 // chain, parallel and repeat: branches of branches.
 
 #include "pointwork/nn/branch.h"
+#include "pointwork/nn/norm.h"
 
 namespace pointwork {
 
@@ -28,7 +29,9 @@ class StateParts;
 // Every child sees x (GPT-NeoX).
 class Parallel : public Branch {
  public:
-  explicit Parallel(const std::vector<std::pair<std::string, BranchPtr>>& children);
+  // `norm`: the one whose rows all children read; null: each has its own.
+  explicit Parallel(const std::vector<std::pair<std::string, BranchPtr>>& children,
+                    std::shared_ptr<Norm> norm = nullptr);
   using Branch::add_to;
   using Branch::forward;
   Output forward(const Tensor& x, const State& state, Context& ctx) override;
@@ -43,6 +46,7 @@ class Parallel : public Branch {
   Output rest(Output sum, const Tensor& x, StateParts& states, Context& ctx);
 
   std::vector<std::pair<std::string, BranchPtr>> children_;
+  std::shared_ptr<Norm> norm_;
 };
 
 // The same body `times` times, as a chain of itself; the rounds share weights, not cache sites.

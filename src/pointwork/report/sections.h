@@ -13,6 +13,7 @@ using Runs = std::vector<RunFolder>;  // names differ
 
 std::string overview_section(const Runs& runs);
 std::string loss_section(const Runs& runs);
+std::string capacity_section(const Runs& runs);  // "" where no run's capacity moved
 std::string routing_section(const Runs& runs);
 std::string layer_section(const Runs& runs);
 std::string expert_section(const Runs& runs);  // "" where no run has token choice

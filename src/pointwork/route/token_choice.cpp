@@ -62,7 +62,7 @@ Route choose_experts(const TokenChoiceConfig& config, const Tensor& choice, cons
   if (limited)
     kept = keep_pairs(route.choice, by_weight ? weight.detach() : Tensor(),
                       {.experts = experts, .group = groups.rows, .capacity = groups.capacity});
-  const int64_t pairs = count * k;
+  const int64_t pairs = count * std::min(k, experts);  // a row takes each at most once
   const int64_t slots =
       limited ? std::min(pairs, groups_of(groups, count) * experts * groups.capacity) : pairs;
   const auto [pair, offset] = sort_pairs(route.choice, kept, experts, slots);

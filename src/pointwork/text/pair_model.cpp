@@ -46,7 +46,8 @@ class BytePairs : public PieceModel {
       for (const char c : piece) {
         const int32_t id = bytes_[static_cast<unsigned char>(c)];
         if (id >= 0) parts.push(id);
-        if (id < 0 && !(unknown && options_.fuse_unk)) parts.push(options_.unk);
+        if (id < 0 && options_.unk >= 0 && !(unknown && options_.fuse_unk))
+          parts.push(options_.unk);
         unknown = id < 0;
       }
     }
@@ -107,8 +108,11 @@ class Characters : public PieceModel {
   const std::array<int32_t, 256> bytes_;
 };
 
-// Bytes that no well-formed text holds.
-bool is_never_text(size_t byte) { return byte == 0xC0 || byte == 0xC1 || byte >= 0xF5; }
+// Bytes whose lack a pretrained vocabulary can bear: some know no control characters, nor bytes
+// that no well-formed text holds. Without an unknown token they are passed over.
+bool may_lack(size_t byte) {
+  return byte < 0x20 || byte == 0x7F || byte == 0xC0 || byte == 0xC1 || byte >= 0xF0;
+}
 
 }  // namespace
 
@@ -127,9 +131,9 @@ std::unique_ptr<PieceModel> byte_pairs(const Vocabulary& vocabulary, PairOptions
     const char c = static_cast<char>(byte);
     const auto found = ids.find(std::string_view(&c, 1));
     bytes[byte] = found == ids.end() ? -1 : found->second;
-    check(found != ids.end() || options.unk >= 0 || is_never_text(byte),
-          "the vocabulary has no token '", to_stand_ins({&c, 1}), "' for byte ", byte,
-          "; a byte-level BPE has one for each of the 256, or an unknown token");
+    check(found != ids.end() || options.unk >= 0 || may_lack(byte), "the vocabulary has no token '",
+          to_stand_ins({&c, 1}), "' for byte ", byte,
+          "; a byte-level BPE has one for each byte but control characters, or an unknown token");
   }
   std::vector<int32_t> wholes;
   wholes.reserve(vocabulary.merges.size());

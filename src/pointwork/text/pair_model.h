@@ -21,7 +21,8 @@ struct PairOptions {
 };
 
 // Byte-level: the vocabulary's tokens are bytes. Error naming a pair of tokens that has no token
-// for its bytes, or, where there is no unknown token, a byte that text may hold and that has none.
+// for its bytes, or, where there is no unknown token, a byte that has none and is no control
+// character nor begins letters beyond U+FFFF.
 std::unique_ptr<PieceModel> byte_pairs(const Vocabulary& vocabulary, PairOptions options = {});
 
 // `pieces` are text; every merge joins two of them and makes a third.

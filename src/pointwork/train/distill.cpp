@@ -4,8 +4,6 @@
 #include <set>
 
 #include "pointwork/base/check.h"
-#include "pointwork/files/hash.h"
-#include "pointwork/files/manifest.h"
 #include "pointwork/nn/mlp.h"
 
 namespace pointwork {
@@ -53,7 +51,7 @@ Teacher::Teacher(const Checkpoint& checkpoint, const Config& student, torch::Dev
     : Teacher(load_model(checkpoint, device, dtype_for(student)), student.distill,
               checkpoint.step) {
   name_ = checkpoint.folder.string();
-  hash_ = hash_file(checkpoint.folder / kManifestFile);
+  hash_ = hash_of(checkpoint);
 }
 
 Teacher::Teacher(std::shared_ptr<Model> model, const DistillConfig& how, int64_t step)

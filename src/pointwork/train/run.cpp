@@ -216,7 +216,8 @@ class Run {
                         .tokenizer_hash = tokenizer_.hash(),
                         .dataset_hash = dataset_hash_,
                         .end_of_text = {},
-                        .trainer = std::move(files)};
+                        .trainer = std::move(files),
+                        .carried = start_.carried};
     if (const auto end = tokenizer_.find_end_of_text()) content.end_of_text = *end;
     // A folder of this step that is there was passed over as damaged.
     save_checkpoint(step_folder(checkpoints(), step), *start_.model, content, /*replace=*/true);

@@ -117,6 +117,7 @@ void take_checkpoint(const Checkpoint& checkpoint, const Config& config, const D
         ", so its place in the data means nothing there");
   start.model = load_model(checkpoint, device);
   start.trainer = load_trainer(checkpoint);
+  start.carried = checkpoint.carried;
 }
 
 // A run that begins anew: weights by the seed, those of --init, or what a teacher has of them.
@@ -126,6 +127,7 @@ void take_first_weights(const std::optional<Checkpoint>& init, const Config& con
   if (init) {
     convert(model, init->dtype, torch::kCPU);
     load_weights(*init, model);
+    start.carried = init->carried;
     std::string others;
     for (const std::string& key : changed_keys(init->config, config)) {
       if (key.starts_with("model.") || key.starts_with("branch."))

@@ -18,6 +18,7 @@ struct RunStart {
   std::shared_ptr<Model> model;         // on its device, in its precision, with its weights
   std::shared_ptr<Teacher> teacher;     // where there is one
   std::optional<TrainerFiles> trainer;  // where the run goes on
+  nlohmann::ordered_json carried;       // see Checkpoint
   std::vector<std::string> facts;       // for people: where its weights come from
   bool existed = false;                 // the folder held a run
   bool saved_here = false;              // the state to go on from is one of the run's checkpoints
