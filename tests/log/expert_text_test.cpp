@@ -36,10 +36,51 @@ TEST(ExpertText, HeadingsAreWhatTellsNamesApart) {
     std::getline(lines, line);
     return title.substr(0, title.find(" (")) + "|" + line;
   };
-  EXPECT_EQ(heading({"layers.0.of.1#1", "layers.0.of.1#2"}),
-            "experts chosen in layers.0.of.1*|   #1  #2");
   EXPECT_EQ(heading({"layers.0.of.1", "layers.0.of.2"}), "experts chosen in layers.0.of.*|   1  2");
   EXPECT_EQ(heading({"layers.0", "layers.0.inner"}), "experts chosen in layers.*|   0  0.inner");
+}
+
+TEST(ExpertText, RoundsShareAColumn) {
+  const std::vector<std::string> layers = {"layers.1.body.mha", "layers.1.body.ffn",
+                                           "layers.1.body.mha#1", "layers.1.body.ffn#1"};
+  EXPECT_EQ(expert_text(layers,
+                        {{"The", {{0}, {3}, {2}, {-1}}},
+                         {" fox", {{-1}, {1}, {-1}, {0}}},
+                         {"\n", {{}, {}, {}, {}}}},
+                        80),
+            "experts chosen in layers.1.body.*, round by round (· no-op or dropped, - not run)\n"
+            "      mha  ffn\n"
+            "The    02   3·\n"
+            " fox   ··   10\n"
+            "↵      --   --");
+  // Spaces where one is wider than a digit, in all lines; a round that is not there was not run.
+  EXPECT_EQ(expert_text({"mha", "mha#2"}, {{"a", {{0, 1}, {2, -1}}}, {"b", {{}, {3}}}}, 80),
+            "experts chosen in mha, round by round (· no-op or dropped, - not run)\n"
+            "a  0,1   - 2,·\n"
+            "b    -   -   3");
+  EXPECT_EQ(expert_text({"mha", "mha#1"}, {{"a", {{0}, {11}}}, {"b", {{1}, {-1}}}}, 80),
+            "experts chosen in mha, round by round (· no-op or dropped, - not run)\n"
+            "a   0 11\n"
+            "b   1  ·");
+}
+
+// The rounds of a model as deep as the paper's fit into 100 columns.
+TEST(ExpertText, EightRoundsOfTwoPoolsInTwoBlocksFit) {
+  std::vector<std::string> layers;
+  TokenExperts token{"a token that is far too long", {}};
+  for (const char* block : {"layers.1", "layers.3"}) {
+    for (int round = 0; round < 8; ++round) {
+      for (const char* pool : {".body.mha", ".body.ffn"}) {
+        layers.push_back(concat(block, pool, round > 0 ? concat("#", round) : ""));
+        token.choice.push_back({round});
+      }
+    }
+  }
+  std::istringstream lines(expert_text(layers, {token}, 100));
+  std::vector<std::string> all;
+  for (std::string line; std::getline(lines, line);) all.push_back(line);
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[2], "a token that is…    01234567    01234567    01234567    01234567");
 }
 
 TEST(ExpertText, NarrowTerminalsGetFurtherTables) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "pointwork/base/module_rounds.h"
 #include "pointwork/log/terminal.h"
 
 namespace pointwork {
@@ -79,9 +80,53 @@ std::string shown_choice(const std::vector<int>& choice) {
   return text;
 }
 
+// What stands in a column: a layer, or all rounds of a branch that a repeat applies.
+struct Column {
+  std::string name;
+  std::vector<size_t> rounds;  // their layers, kNone where a round is not there
+};
+
+constexpr size_t kNone = static_cast<size_t>(-1);
+
+std::vector<Column> columns_of(const std::vector<std::string>& layers) {
+  std::vector<Column> columns;
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const RoundName of = round_name(layers[l]);
+    auto column = std::find_if(columns.begin(), columns.end(),
+                               [&](const Column& one) { return one.name == of.branch; });
+    if (column == columns.end()) column = columns.insert(columns.end(), {of.branch, {}});
+    column->rounds.resize(std::max(column->rounds.size(), of.round + 1), kNone);
+    column->rounds[of.round] = l;
+  }
+  return columns;
+}
+
 std::string padded(const std::string& text, int columns, bool right) {
   const std::string spaces(static_cast<size_t>(std::max(0, columns - display_width(text))), ' ');
   return right ? spaces + text : text + spaces;
+}
+
+// A cell a token: "02·1", and with spaces between the rounds where one is wider than a digit.
+std::vector<std::string> cells_of(const Column& column, const std::vector<TokenExperts>& tokens) {
+  std::vector<std::vector<std::string>> all;  // [token][round]
+  int width = 1;
+  for (const TokenExperts& token : tokens) {
+    all.emplace_back();
+    for (const size_t layer : column.rounds) {
+      all.back().push_back(
+          shown_choice(layer < token.choice.size() ? token.choice[layer] : std::vector<int>{}));
+      width = std::max(width, display_width(all.back().back()));
+    }
+  }
+  std::vector<std::string> cells;
+  for (const std::vector<std::string>& rounds : all) {
+    std::string text;
+    for (const std::string& round : rounds)
+      text += (text.empty() || width == 1 ? "" : " ") +
+              padded(round, rounds.size() > 1 ? width : 1, true);
+    cells.push_back(text);
+  }
+  return cells;
 }
 
 }  // namespace
@@ -89,38 +134,43 @@ std::string padded(const std::string& text, int columns, bool right) {
 std::string expert_text(const std::vector<std::string>& layers,
                         const std::vector<TokenExperts>& tokens, int columns) {
   if (layers.empty()) return "";
-  const Headings names = headings_of(layers);
-  std::vector<std::vector<std::string>> lines(tokens.size());  // [token][layer]
+  const std::vector<Column> all = columns_of(layers);
+  std::vector<std::string> branches;
+  bool rounds = false;
+  for (const Column& column : all) {
+    branches.push_back(column.name);
+    rounds = rounds || column.rounds.size() > 1;
+  }
+  const Headings names = headings_of(branches);
   std::vector<std::string> first;
-  std::vector<int> width(layers.size(), 1);
   int token_width = 1;
-  for (size_t l = 0; l < layers.size() && !names.heading.empty(); ++l)
-    width[l] = display_width(names.heading[l]);
-  for (size_t t = 0; t < tokens.size(); ++t) {
-    first.push_back(shown_token(tokens[t].bytes));
+  for (const TokenExperts& token : tokens) {
+    first.push_back(shown_token(token.bytes));
     token_width = std::max(token_width, display_width(first.back()));
-    for (size_t l = 0; l < layers.size(); ++l) {
-      lines[t].push_back(
-          shown_choice(l < tokens[t].choice.size() ? tokens[t].choice[l] : std::vector<int>{}));
-      width[l] = std::max(width[l], display_width(lines[t][l]));
-    }
+  }
+  std::vector<std::vector<std::string>> cells;  // [column][token]
+  std::vector<int> width(all.size(), 1);
+  for (size_t c = 0; c < all.size(); ++c) {
+    if (!names.heading.empty()) width[c] = display_width(names.heading[c]);
+    cells.push_back(cells_of(all[c], tokens));
+    for (const std::string& cell : cells[c]) width[c] = std::max(width[c], display_width(cell));
   }
 
-  std::string text = "experts chosen in " + names.common + " (· no-op or dropped, - not run)";
-  for (size_t begin = 0, end = 0; begin < layers.size(); begin = end) {
+  std::string text = "experts chosen in " + names.common + (rounds ? ", round by round" : "") +
+                     " (· no-op or dropped, - not run)";
+  for (size_t begin = 0, end = 0; begin < all.size(); begin = end) {
     if (begin > 0) text += "\n";
     int used = token_width;
-    for (end = begin; end < layers.size(); ++end) {
+    for (end = begin; end < all.size(); ++end) {
       used += kGap + width[end];
       if (end > begin && used > columns) break;
     }
-    const auto add = [&](const std::string& token, const std::vector<std::string>& cells) {
-      text += "\n";
-      text += padded(token, token_width, false);
-      for (size_t l = begin; l < end; ++l) text += padded(cells[l], kGap + width[l], true);
+    const auto add = [&](const std::string& token, const auto& cell_of) {
+      text += "\n" + padded(token, token_width, false);
+      for (size_t c = begin; c < end; ++c) text += padded(cell_of(c), kGap + width[c], true);
     };
-    if (!names.heading.empty()) add("", names.heading);
-    for (size_t t = 0; t < tokens.size(); ++t) add(first[t], lines[t]);
+    if (!names.heading.empty()) add("", [&](size_t c) { return names.heading[c]; });
+    for (size_t t = 0; t < tokens.size(); ++t) add(first[t], [&](size_t c) { return cells[c][t]; });
   }
   return text;
 }
