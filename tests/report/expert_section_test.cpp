@@ -15,15 +15,10 @@
 namespace pointwork {
 namespace {
 
+using test::count;
 using test::Json;
 using test::put;
 using test::TemporaryFolder;
-
-size_t count(const std::string& text, const std::string& part) {
-  size_t n = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
 
 Json layer_of(const std::string& name, const std::vector<double>& load, size_t experts) {
   return {{"layer", name},

@@ -12,14 +12,9 @@
 namespace pointwork {
 namespace {
 
+using test::count;
 using test::put;
 using test::TemporaryFolder;
-
-size_t count(const std::string& text, const std::string& part) {
-  size_t n = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
 
 class Report : public testing::Test {
  protected:

@@ -32,8 +32,6 @@ int level_of(double load) {
   return std::clamp(static_cast<int>(std::lround(4 * std::log2(load))), -kLevels, kLevels);
 }
 
-double px(double value) { return std::round(10 * value) / 10; }
-
 // A path a level, cells side by side in one piece: a page may hold tens of thousands of them.
 std::string cells(const Loads& loads, const Grid& grid) {
   std::array<std::string, 2 * kLevels + 1> paths;
@@ -158,11 +156,27 @@ double top_of(const std::vector<double>& shares) {
   return 1;
 }
 
-std::string trend(const std::vector<const StepMetrics*>& evaluations, const std::string& layer) {
+// Below a map, by evaluation.
+struct Strip {
+  std::string name;
+  std::vector<double> values;
+  double top = 1;
+  std::string unit_top = "1";
+};
+
+Strip share_strip(const std::string& name, std::vector<double> shares) {
+  const double most = top_of(shares);
+  const std::string title = name + " " + percent(shares.back(), 1);
+  return {title, std::move(shares), most, percent(most, 0)};
+}
+
+// A figure of a branch; `rounds`: of one that a repeat applies.
+std::string trend(const std::vector<const StepMetrics*>& evaluations, const std::string& layer,
+                  bool rounds) {
   const ExpertMetrics& last = *experts_of(*evaluations.back(), layer);
   const size_t choices = last.load.size();
   Loads loads;
-  std::vector<double> entropy, dropped;
+  std::vector<double> entropy, dropped, noop;
   loads.load.assign(choices, {});
   for (size_t c = 0; c < choices; ++c)
     loads.rows.push_back((c < last.num_experts ? "expert " : "") +
@@ -174,7 +188,14 @@ std::string trend(const std::vector<const StepMetrics*>& evaluations, const std:
       loads.load[c].push_back(e && c < e->load.size() ? e->load[c] : kUnknown);
     entropy.push_back(e ? e->entropy : kUnknown);
     dropped.push_back(e ? e->dropped_share : kUnknown);
+    noop.push_back(e ? e->noop_share : kUnknown);
   }
+  std::vector<Strip> strips = {{"entropy of scores " + fixed(entropy.back(), 2), entropy}};
+  const bool drops = std::any_of(dropped.begin(), dropped.end(), [](double d) { return d > 0; });
+  if (drops || !rounds) strips.push_back(share_strip("dropped", dropped));
+  const std::string noop_name = rounds ? "SKIP" : "no-op";
+  if (last.num_experts < choices) strips.push_back(share_strip(noop_name, noop));
+
   const auto columns = static_cast<double>(evaluations.size());
   const auto experts = static_cast<double>(last.num_experts);
   const Grid grid{.left = kLeft,
@@ -182,15 +203,14 @@ std::string trend(const std::vector<const StepMetrics*>& evaluations, const std:
                   .width = (kRight - kLeft) / columns,
                   .height = std::clamp(160 / static_cast<double>(choices), 2.0, 12.0)};
   const double bottom = grid.top + grid.height * static_cast<double>(choices);
-  const double first = bottom + kHead, second = first + kStrip + kHead;
-  const double height = second + kStrip + 22, most = top_of(dropped);
+  const double height = bottom + static_cast<double>(strips.size()) * (kHead + kStrip) + 22;
 
   std::string out;
   append(out, "<figure class=loadmap><figcaption>", escape_html(layer),
          "</figcaption><svg viewBox='0 0 ", kWidth, " ", px(height), "' width='", kWidth,
          "' height='", px(height),
-         "' role=img aria-label='Load of each expert over training, with entropy and dropped "
-         "share'>\n");
+         "' role=img aria-label='Load of each expert over training, with ",
+         "entropy and shares'>\n");
   out += cells(loads, grid);
   const auto label = [&](double row, const std::string& text) {
     append(out, "<text x='", kLeft - 6, "' y='", px(grid.top + grid.height * (row + 0.5)),
@@ -198,12 +218,16 @@ std::string trend(const std::vector<const StepMetrics*>& evaluations, const std:
   };
   label(0, "0");
   if (grid.height * (experts - 1) >= 11) label(experts - 1, fixed(experts - 1, 0));
-  if (last.num_experts < choices)
+  if (last.num_experts < choices) {
     append(out, "<path class=axis d='M", kLeft, " ", px(grid.top + grid.height * experts), "H",
            kRight, "'/>");
-  out += curve(entropy, 1, first, grid.width, "entropy of scores " + fixed(entropy.back(), 2), "1");
-  out += curve(dropped, most, second, grid.width, "dropped " + percent(dropped.back(), 1),
-               percent(most, 0));
+    if (grid.height >= 11) label(experts, noop_name);
+  }
+  double y = bottom + kHead;
+  for (const Strip& strip : strips) {
+    out += curve(strip.values, strip.top, y, grid.width, strip.name, strip.unit_top);
+    y += kStrip + kHead;
+  }
   append(out, "<text x='", kLeft, "' y='", px(height - 4), "'>step ",
          integer_text(evaluations.front()->step), "</text><text x='", kRight, "' y='",
          px(height - 4), "' text-anchor=end>", integer_text(evaluations.back()->step), "</text>",
@@ -285,13 +309,14 @@ std::string expert_map(const StepMetrics& evaluation) {
   return out;
 }
 
-std::string expert_trends(const RunFolder& run) {
+std::string expert_trends(const RunFolder& run, bool rounds) {
   const std::vector<const StepMetrics*> evaluations = shown_evaluations(run);
   if (evaluations.size() < 2) return "";
-  std::string out = "<div class=trends>\n";
-  for (const LayerMetrics* layer : expert_layers(*evaluations.back()))
-    out += trend(evaluations, layer->name);
-  return out + "</div>\n";
+  std::string out;
+  for (const LayerMetrics* layer : expert_layers(*evaluations.back())) {
+    if (run.in_rounds(layer->name) == rounds) out += trend(evaluations, layer->name, rounds);
+  }
+  return out.empty() ? "" : "<div class=trends>\n" + out + "</div>\n";
 }
 
 std::string load_key() {

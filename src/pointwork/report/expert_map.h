@@ -12,9 +12,10 @@ const StepMetrics* last_expert_loads(const RunFolder& run);
 // Layer by expert at the last evaluation.
 std::string expert_map(const StepMetrics& evaluation);
 
-// Of each layer, expert by evaluation, and below it the entropy of scores and the share that was
-// dropped. "" where there are not two evaluations.
-std::string expert_trends(const RunFolder& run);
+// Of each layer, expert by evaluation, and below it the entropy of scores and the shares that were
+// dropped and that went to no-ops. `rounds`: of branches that a repeat applies, else of the others.
+// "" where there are none, or not two evaluations.
+std::string expert_trends(const RunFolder& run, bool rounds = false);
 
 // What the colours mean.
 std::string load_key();

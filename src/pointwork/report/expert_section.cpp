@@ -4,10 +4,10 @@
 #include "pointwork/base/check.h"
 #include "pointwork/base/expert_load.h"
 #include "pointwork/log/expert_alarm.h"
-#include "pointwork/log/terminal.h"
 #include "pointwork/report/expert_map.h"
 #include "pointwork/report/html.h"
 #include "pointwork/report/sections.h"
+#include "pointwork/report/token_text.h"
 #include "pointwork/report/units.h"
 
 namespace pointwork {
@@ -54,18 +54,6 @@ std::string table(const StepMetrics& evaluation) {
   return out + "</tbody></table></div>\n";
 }
 
-// Spaces stand at the beginning of most tokens and would not be seen, nor would control characters.
-std::string visible(const std::string& token) {
-  std::string out;
-  for (size_t at = 0; at < token.size();) {
-    const size_t step = std::max<size_t>(1, character_length(token, at));
-    const std::string character = safe_character(std::string_view(token).substr(at, step));
-    out += character == " " ? "␣" : character == "\n" ? "↵" : character == "\t" ? "⇥" : character;
-    at += step;
-  }
-  return escape_html(out);
-}
-
 std::string affinity_table(const LayerAffinity& layer, bool open) {
   std::string out;
   append(out, "<details", open ? " open" : "", "><summary>", escape_html(layer.name),
@@ -79,7 +67,7 @@ std::string affinity_table(const LayerAffinity& layer, bool open) {
     if (one.tokens.empty()) out += "–";
     for (size_t i = 0; i < one.tokens.size(); ++i) {
       append(out, "<span title='", integer_text(one.seen[i]), " times in the text'><code>",
-             visible(one.tokens[i]), "</code> <small>", fixed(one.lift[i], 1),
+             visible_token(one.tokens[i]), "</code> <small>", fixed(one.lift[i], 1),
              " ×</small></span> ");
     }
     out += "</td></tr>\n";

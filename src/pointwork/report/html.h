@@ -1,6 +1,7 @@
 #pragma once
 // Text made safe for a page.
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -17,6 +18,9 @@ std::string script_json(const nlohmann::ordered_json& json);
 
 // The first `count` characters, with an ellipsis where there were more. `text` must be UTF-8.
 std::string shortened(std::string_view text, size_t count);
+
+// A length for a drawing, to a tenth of a pixel.
+inline double px(double value) { return std::round(10 * value) / 10; }
 
 template <class... Parts>
 void append(std::string& out, const Parts&... parts) {

@@ -39,13 +39,6 @@ struct Frame {
   bool knows(const CurvePoint& p) const { return std::isfinite(p.x[axis]); }
 };
 
-std::string px(double value) {
-  std::string text = fixed(value, 1);
-  const size_t minus = text.find("−");
-  if (minus != std::string::npos) text.replace(minus, std::string("−").size(), "-");
-  return text;
-}
-
 double furthest(const std::vector<ChartRun>& runs, size_t axis) {
   double right = 0;
   for (const ChartRun& run : runs) {
@@ -62,7 +55,7 @@ void add_axes(std::string& out, const Frame& frame, Axis axis) {
   const auto losses = axis_ticks(Quantity::plain, frame.range.low, frame.range.high, 5);
   const double loss_step = losses.size() > 1 ? losses[1] - losses[0] : 1;
   for (const double loss : losses) {
-    const std::string y = px(frame.y(loss));
+    const double y = px(frame.y(loss));
     append(out, "<path class=grid d='M", kLeft, " ", y, "H", kRight, "'/><text class=tick x='",
            kLeft - 7, "' y='", y, "' dy='.32em' text-anchor=end>",
            tick_text(Quantity::plain, loss, loss_step), "</text>");

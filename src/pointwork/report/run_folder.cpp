@@ -12,6 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kMostCount = 1 << 16;
+
 PhaseCosts read_costs(const JsonFields& f, const char* key) {
   const JsonFields costs = f.object(key);
   return {costs.number("forward"), costs.number("train"), costs.number("decode")};
@@ -138,8 +140,8 @@ Passage read_passage(const JsonFields& f) {
           l.where(), ": entered, weight and decision must have one entry for each of the ", count,
           " tokens");
     if (!layer.choice.empty()) {
-      layer.num_experts = read_count(l, "num_experts", 1 << 16);
-      layer.top_k = read_count(l, "top_k", 1 << 16);
+      layer.num_experts = read_count(l, "num_experts", kMostCount);
+      layer.top_k = read_count(l, "top_k", kMostCount);
       check(layer.choice.size() == count * layer.top_k, l.where(),
             ": choice must have top_k = ", layer.top_k, " entries for each of the ", count,
             " tokens");
@@ -166,6 +168,53 @@ Affinity read_affinity(const JsonFields& f) {
     affinity.layers.push_back(std::move(layer));
   }
   return affinity;
+}
+
+ModuleRounds read_rounds(const JsonFields& f) {
+  ModuleRounds one{.name = f.text("name"),
+                   .experts = read_count(f, "num_experts", kMostCount),
+                   .top_k = read_count(f, "top_k", kMostCount),
+                   .rounds = read_count(f, "rounds", kMostCount),
+                   .share = f.numbers("share"),
+                   .next = f.numbers("next"),
+                   .distinct_paths = f.number("distinct_paths"),
+                   .paths = {}};
+  const size_t states = one.states(), rounds = one.rounds;
+  check(one.share.size() == rounds * states, f.where(), ": share must have ", rounds, " x ", states,
+        " entries but has ", one.share.size());
+  check(one.next.size() == (rounds - 1) * states * states, f.where(), ": next must have ",
+        rounds - 1, " x ", states, " x ", states, " entries but has ", one.next.size());
+  for (const JsonFields& p : f.objects("paths")) {
+    ModulePath path{.choice = {}, .share = p.number("share")};
+    for (const double choice : p.numbers("choice")) {
+      check(choice >= -1 && choice < static_cast<double>(states), p.where(),
+            ": choice must hold -1 to ", states - 1, " but has ", choice);
+      path.choice.push_back(static_cast<int32_t>(choice));
+    }
+    check(path.choice.size() == rounds * one.top_k, p.where(), ": choice must have ", rounds, " x ",
+          one.top_k, " entries but has ", path.choice.size());
+    one.paths.push_back(std::move(path));
+  }
+  return one;
+}
+
+Modules read_modules(const JsonFields& f) {
+  Modules modules{.tokens = f.number("tokens"), .branches = {}};
+  for (const JsonFields& one : f.objects("branches")) modules.branches.push_back(read_rounds(one));
+  return modules;
+}
+
+Modules modules_of(const Passage& passage) {
+  std::vector<RoundChoices> layers;
+  for (const PassageLayer& layer : passage.layers) {
+    if (layer.top_k == 0) continue;
+    layers.push_back({layer.name, layer.num_experts, layer.top_k, {}});
+    for (const double choice : layer.choice)
+      layers.back().choice.push_back(choice >= 0 ? static_cast<int32_t>(choice) : -1);
+  }
+  ModuleCounts counts;
+  counts.add(layers);
+  return {static_cast<double>(passage.tokens.size()), counts.read()};
 }
 
 SampleText read_sample(const JsonFields& f) {
@@ -223,6 +272,11 @@ bool RunFolder::has_experts() const {
                      [](const LayerMetrics& layer) { return layer.experts.has_value(); });
 }
 
+bool RunFolder::in_rounds(const std::string& branch) const {
+  return std::any_of(modules.branches.begin(), modules.branches.end(),
+                     [&](const ModuleRounds& one) { return one.name == branch; });
+}
+
 RunFolder read_run_folder(const fs::path& path) {
   check(fs::is_directory(path), path.string(), ": no such run folder");
   check(fs::exists(path / "run.json") || fs::exists(path / "metrics.jsonl"), path.string(),
@@ -242,6 +296,8 @@ RunFolder read_run_folder(const fs::path& path) {
     const JsonFile json(file);
     run.passage = read_passage(json.fields());
     run.affinity = read_affinity(json.fields().object("affinity"));
+    run.modules = read_modules(json.fields().object("modules"));
+    if (run.modules.branches.empty()) run.modules = modules_of(*run.passage);
   }
   if (const fs::path file = path / "samples.json"; fs::exists(file)) {
     const JsonFile json(file);

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "pointwork/base/module_rounds.h"
+
 namespace pointwork {
 
 inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
@@ -96,6 +98,12 @@ struct Affinity {
   std::vector<LayerAffinity> layers;
 };
 
+// What tokens chose in each round of a repeat.
+struct Modules {
+  double tokens = kUnknown;  // of the text it was counted on
+  std::vector<ModuleRounds> branches;
+};
+
 struct SampleText {
   std::string prompt, text;
   double temperature = kUnknown, seed = kUnknown;
@@ -117,6 +125,7 @@ struct RunFolder {
   std::vector<StepMetrics> metrics;  // steps ascend
   std::optional<Passage> passage;
   Affinity affinity;
+  Modules modules;  // of an older routing.json, counted on its passage
   double samples_step = kUnknown;
   std::vector<SampleText> samples;
   std::vector<BenchResult> bench;
@@ -124,8 +133,9 @@ struct RunFolder {
 
   // The newest line that holds an evaluation; null where there is none.
   const StepMetrics* last_evaluation() const;
-  bool routed() const;       // has routed blocks, as far as its files tell
-  bool has_experts() const;  // has layers of token choice
+  bool routed() const;                              // has routed blocks, as far as its files tell
+  bool has_experts() const;                         // has layers of token choice
+  bool in_rounds(const std::string& branch) const;  // stands in `modules`
 };
 
 // Error naming file and field unless every file that is there reads well. The last line of

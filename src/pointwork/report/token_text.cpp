@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pointwork/log/terminal.h"
 #include "pointwork/report/html.h"
 
 namespace pointwork {
@@ -24,6 +25,17 @@ std::string token_spans(const std::vector<std::string>& tokens, const std::vecto
     out += "</span>";
   }
   return out;
+}
+
+std::string visible_token(const std::string& token) {
+  std::string out;
+  for (size_t at = 0; at < token.size();) {
+    const size_t step = std::max<size_t>(1, character_length(token, at));
+    const std::string character = safe_character(std::string_view(token).substr(at, step));
+    out += character == " " ? "␣" : character == "\n" ? "↵" : character == "\t" ? "⇥" : character;
+    at += step;
+  }
+  return escape_html(out);
 }
 
 std::vector<double> telling_shares(std::vector<double> shares) {

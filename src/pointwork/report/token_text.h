@@ -11,6 +11,10 @@ namespace pointwork {
 std::string token_spans(const std::vector<std::string>& tokens, const std::vector<double>& shares,
                         size_t prompt);
 
+// One token for a table: spaces stand at the beginning of most and would not be seen, nor would
+// control characters. HTML.
+std::string visible_token(const std::string& token);
+
 // `shares`, or NaN for all where every known one is 1: colour would say nothing.
 std::vector<double> telling_shares(std::vector<double> shares);
 
