@@ -93,6 +93,13 @@ const char* const kPageScript = R"js(
     area.addEventListener('pointerleave', hide);
   }
 
+  for (const part of document.querySelectorAll('[data-tip]')) {
+    const move = event => show(event, [part.dataset.tip]);
+    part.addEventListener('pointermove', move);
+    part.addEventListener('pointerdown', move);
+    part.addEventListener('pointerleave', hide);
+  }
+
   const visible = token => token.replace(/\n/g, '↵').replace(/\t/g, '⇥').replace(/ /g, '␣');
   for (const part of document.querySelectorAll('.routing')) {
     const { tokens, layers } = JSON.parse(part.querySelector('.passagedata').textContent);

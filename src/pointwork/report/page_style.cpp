@@ -9,16 +9,19 @@ const char* const kPageStyle = R"css(
   --paper: #fff; --ink: #1c1e21; --soft: #5d636b; --rule: #dfe2e6; --ground: #f1f3f5;
   --heat: 0 98 168; --minus: #c2570c; --warn: #b3400a;
   --c0: #0062a8; --c1: #c2570c; --c2: #00805d; --c3: #a8487f; --c4: #7a6a00; --c5: #555b63;
+  --m5: #b0233c; --m6: #5450b8; --m7: #8a5a24; --skip: #c9ced5;
 }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #16181b; --ink: #e4e6e9; --soft: #9aa1aa; --rule: #33373d; --ground: #202327;
   --heat: 86 180 233; --minus: #f0a355; --warn: #ffa45c;
   --c0: #6cbcf0; --c1: #f0a355; --c2: #35c79b; --c3: #e29cc4; --c4: #d8c83f; --c5: #b4bac2;
+  --m5: #ff8d96; --m6: #a9a6ff; --m7: #cfa06d; --skip: #4d535c;
 } }
 @media print { :root {
   --paper: #fff; --ink: #000; --soft: #444; --rule: #bbb; --ground: #eee;
   --heat: 0 98 168; --minus: #c2570c; --warn: #b3400a;
   --c0: #0062a8; --c1: #c2570c; --c2: #00805d; --c3: #a8487f; --c4: #7a6a00; --c5: #555b63;
+  --m5: #b0233c; --m6: #5450b8; --m7: #8a5a24; --skip: #c9ced5;
 } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
@@ -107,6 +110,29 @@ h4 { margin: 16px 0 2px; font-size: 14px; font-weight: 600; }
 .affinity td { padding-right: 16px; }
 .affinity td > span { display: inline-block; margin-right: 12px; white-space: nowrap; }
 
+.m0 { --c: var(--c0); } .m1 { --c: var(--c1); } .m2 { --c: var(--c2); } .m3 { --c: var(--c3); }
+.m4 { --c: var(--c4); } .m5 { --c: var(--m5); } .m6 { --c: var(--m6); } .m7 { --c: var(--m7); }
+.ms { --c: var(--skip); }
+h5 { margin: 10px 0 0; font-size: 13.5px; font-weight: 600; }
+.mod { display: inline-block; width: 11px; height: 11px; margin-right: 7px; background: var(--c); }
+.rounds th, .rounds td { padding: 3px 9px; text-align: right; white-space: nowrap; }
+.rounds tbody th { padding-left: 0; text-align: left; color: var(--ink); }
+.rounds thead td { padding-left: 0; text-align: left; font-weight: 400; color: var(--soft); }
+.rounds td { background: rgb(var(--heat) / calc(var(--s, 0) * .55)); }
+.flow svg { display: block; max-width: none; margin: 12px 0 4px; }
+.flow path { fill: var(--c); fill-opacity: .42; }
+.flow path:hover { fill-opacity: .8; }
+.flow path.ms { fill-opacity: .6; }
+.flow rect { fill: var(--c); }
+.flow text.n { fill: var(--paper); font-size: 11px; font-weight: 650; pointer-events: none; }
+.flow text.ms { fill: var(--ink); font-weight: 400; }
+.cells b, .steps b { display: flex; gap: 1px; margin-top: 1px; }
+.cells i, .steps i { flex: 1; min-width: 6px; height: 6px; background: var(--c, transparent); }
+.cells i { min-width: 14px; height: 9px; }
+.paths td { padding: 2px 16px 2px 0; border: 0; font-size: 13.5px; white-space: nowrap; vertical-align: middle; }
+.steps { max-width: 120ch; margin: 8px 0 14px; font: 14px/1.35 Charter, "Bitstream Charter", Georgia, "Liberation Serif", serif; }
+.steps span { display: inline-block; vertical-align: top; margin: 0 3px 7px 0; white-space: pre; }
+
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 4px 40px; }
 .bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: 6px 12px; align-items: center; margin: 10px 0 14px; max-width: 620px; font-variant-numeric: tabular-nums; }
 .barname { color: var(--soft); font-size: 13.5px; }
@@ -141,7 +167,7 @@ summary { cursor: pointer; }
   .wide, .scroll, pre { overflow: visible; }
   pre { white-space: pre-wrap; }
   h2, h3 { break-after: avoid; }
-  .chart, .heatrow, .sample, .bars, .loadmap, tr { break-inside: avoid; }
+  .chart, .heatrow, .sample, .bars, .loadmap, .flow, .steps span, tr { break-inside: avoid; }
 }
 )css";
 

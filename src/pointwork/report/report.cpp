@@ -44,9 +44,9 @@ std::string report_html(const std::vector<std::filesystem::path>& folders) {
   append(out, "<meta name=viewport content='width=device-width, initial-scale=1'>\n",
          "<meta name=color-scheme content='light dark'>\n<title>", escape_html(title),
          " · Pointwork</title>\n<style>", kPageStyle, "</style>\n</head>\n<body>\n<main>\n");
-  for (const auto section :
-       {overview_section, loss_section, capacity_section, routing_section, layer_section,
-        expert_section, speed_section, samples_section, next_section, configuration_section}) {
+  for (const auto section : {overview_section, loss_section, capacity_section, routing_section,
+                             module_section, layer_section, expert_section, speed_section,
+                             samples_section, next_section, configuration_section}) {
     out += section(runs);
   }
   append(out, "</main>\n<div id=tip role=status hidden></div>\n<script>", kPageScript,

@@ -15,6 +15,7 @@ std::string overview_section(const Runs& runs);
 std::string loss_section(const Runs& runs);
 std::string capacity_section(const Runs& runs);  // "" where no run's capacity moved
 std::string routing_section(const Runs& runs);
+std::string module_section(const Runs& runs);  // "" where no repeat applies token choice
 std::string layer_section(const Runs& runs);
 std::string expert_section(const Runs& runs);  // "" where no run has token choice
 std::string speed_section(const Runs& runs);
