@@ -4,6 +4,7 @@
 
 #include "apps/common.h"
 #include "apps/continuation.h"
+#include "pointwork/base/module_rounds.h"
 #include "pointwork/files/file.h"
 #include "pointwork/route/affinity.h"
 #include "pointwork/train/objective.h"
@@ -13,7 +14,7 @@ namespace {
 
 constexpr int64_t kPassage = 160;  // tokens shown
 constexpr size_t kPromptTokens = 8;
-constexpr int64_t kAffinityTokens = 8192, kAffinityRows = 2048;  // read in all, and at once
+constexpr int64_t kCountedTokens = 8192, kCountedRows = 2048;  // read in all, and at once
 
 // Windows `first` … of `length` tokens.
 Batch windows_of(const Dataset& dataset, Split split, int64_t length, int64_t first,
@@ -73,15 +74,38 @@ Json routing_json(Model& model, const Tokenizer& tokenizer, const std::vector<in
           {"layers", layers}};
 }
 
-// Which tokens of some validation text choose an expert; null without token choice.
-Json affinity_json(Model& model, const Tokenizer& tokenizer, const Dataset& dataset, int64_t step) {
+// Of token choice, over some validation text.
+struct Choices {
+  int64_t tokens = 0;
+  std::vector<std::pair<std::string, AffinityCounts>> affinity;  // by branch, rounds together
+  ModuleCounts modules;
+};
+
+void count(const std::vector<LayerTrace>& layers, const std::vector<int32_t>& tokens,
+           Choices& choices) {
+  std::vector<RoundChoices> rounds;
+  for (const LayerTrace& layer : layers) {
+    if (layer.experts == 0) continue;
+    const std::string name = round_name(layer.name).branch;
+    auto counts = std::find_if(choices.affinity.begin(), choices.affinity.end(),
+                               [&](const auto& one) { return one.first == name; });
+    if (counts == choices.affinity.end())
+      counts = choices.affinity.insert(counts, {name, AffinityCounts()});
+    counts->second.add(tokens, layer);
+    rounds.push_back({layer.name, static_cast<size_t>(layer.experts),
+                      static_cast<size_t>(layer.top_k), layer.choice});
+  }
+  choices.modules.add(rounds);
+}
+
+Choices count_choices(Model& model, const Dataset& dataset, int64_t step) {
   const torch::NoGradGuard no_grad;
   const int64_t length = model.config().train.sequence_length;
   const Split split = shown_split(dataset, length);
-  const int64_t most = std::max<int64_t>(1, kAffinityTokens / length);
+  const int64_t most = std::max<int64_t>(1, kCountedTokens / length);
   const int64_t windows = std::min(most, dataset.windows(split, length));
-  const int64_t at_once = std::max<int64_t>(1, kAffinityRows / length);
-  std::vector<std::pair<std::string, AffinityCounts>> layers;
+  const int64_t at_once = std::max<int64_t>(1, kCountedRows / length);
+  Choices choices{.tokens = windows * length, .affinity = {}, .modules = {}};
   for (int64_t first = 0; first < windows; first += at_once) {
     const Batch batch =
         windows_of(dataset, split, length, first, std::min(at_once, windows - first));
@@ -89,20 +113,17 @@ Json affinity_json(Model& model, const Tokenizer& tokenizer, const Dataset& data
         to_tensors(batch, model.device(), {.document_mask = model.config().train.document_mask});
     Context ctx{.rows = tensors.rows, .routing = Routing::inference, .step = step};
     const ModelOutput out = model.forward(tensors.input, ctx);
-    for (const LayerTrace& layer :
-         trace_routes(out.routes, static_cast<int64_t>(batch.input.size()))) {
-      if (layer.experts == 0) continue;
-      const std::string name = layer.name.substr(0, layer.name.find('#'));  // rounds together
-      auto counts = std::find_if(layers.begin(), layers.end(),
-                                 [&](const auto& one) { return one.first == name; });
-      if (counts == layers.end()) counts = layers.insert(counts, {name, AffinityCounts()});
-      counts->second.add(batch.input, layer);
-    }
-    if (layers.empty()) return nullptr;
+    count(trace_routes(out.routes, static_cast<int64_t>(batch.input.size())), batch.input, choices);
+    if (choices.affinity.empty()) break;
   }
+  return choices;
+}
+
+// Which tokens choose an expert.
+Json affinity_json(const Choices& all, const Tokenizer& tokenizer) {
   const AffinityOptions options;
-  Json json = {{"tokens", windows * length}, {"least", options.least}, {"layers", Json::array()}};
-  for (const auto& [name, counts] : layers) {
+  Json json = {{"tokens", all.tokens}, {"least", options.least}, {"layers", Json::array()}};
+  for (const auto& [name, counts] : all.affinity) {
     Json choices = Json::array();
     for (const ChoiceAffinity& one : counts.read(options)) {
       std::vector<int32_t> ids;
@@ -121,6 +142,26 @@ Json affinity_json(Model& model, const Tokenizer& tokenizer, const Dataset& data
         {{"name", name}, {"num_experts", counts.experts()}, {"choices", choices}});
   }
   return json;
+}
+
+// What tokens choose round by round; null where no repeat applies token choice.
+Json modules_json(const Choices& all) {
+  Json branches;
+  for (const ModuleRounds& one : all.modules.read()) {
+    Json paths = Json::array();
+    for (const ModulePath& path : one.paths)
+      paths.push_back({{"share", path.share}, {"choice", path.choice}});
+    branches.push_back({{"name", one.name},
+                        {"num_experts", one.experts},
+                        {"top_k", one.top_k},
+                        {"rounds", one.rounds},
+                        {"share", one.share},
+                        {"next", one.next},
+                        {"distinct_paths", one.distinct_paths},
+                        {"paths", paths}});
+  }
+  if (branches.is_null()) return nullptr;
+  return {{"tokens", all.tokens}, {"branches", branches}};
 }
 
 Json samples_json(Model& model, const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
@@ -169,8 +210,10 @@ void write_showcase(const std::filesystem::path& run, Model& model, const Datase
                json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   };
   Json routing = routing_json(model, tokenizer, ids, step);
-  if (Json affinity = affinity_json(model, tokenizer, dataset, step); !affinity.is_null())
-    routing["affinity"] = std::move(affinity);
+  const Choices choices = count_choices(model, dataset, step);
+  if (!choices.affinity.empty()) routing["affinity"] = affinity_json(choices, tokenizer);
+  if (Json modules = modules_json(choices); !modules.is_null())
+    routing["modules"] = std::move(modules);
   write("routing.json", routing);
   write("samples.json", samples_json(model, tokenizer, ids, step));
 }

@@ -9,7 +9,8 @@
 namespace pointwork::app {
 
 // Writes routing.json (a validation passage under inference routing and, of token choice, which
-// tokens choose which expert) and samples.json into the run's folder.
+// tokens choose which expert, and what they choose from round to round) and samples.json into the
+// run's folder.
 void write_showcase(const std::filesystem::path& run, Model& model, const Dataset& dataset,
                     int64_t step);
 

@@ -11,22 +11,15 @@ namespace {
 
 // Four experts and a no-op, two choices a token, in the second of two blocks.
 fs::path switch_run() {
-  static const fs::path run = [] {
-    const fs::path config = world().at("switch.toml"), made = world().at("switch");
-    put(config, tiny_config("\"dense\", \"switch\"") + R"([branch.experts]
+  static const std::string config = tiny_config("\"dense\", \"switch\"") + R"([branch.experts]
 kind = "routed"
 of = "mlp"
 route = { choice = "token", num_experts = 4, num_noop = 1, top_k = 2, capacity_factor = 1.0 }
 [branch.switch]
 kind = "chain"
 of = ["attention", "experts"]
-)");
-    const ProgramResult result =
-        run_program(on_one_thread({"train", config, "--data", world().data(), "--out", made,
-                                   "--train.steps=40", "--evaluate.every=20", "--quiet"}));
-    EXPECT_EQ(result.status, 0) << result.err;
-    return made;
-  }();
+)";
+  static const fs::path run = short_run("switch", config);
   return run;
 }
 

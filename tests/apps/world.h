@@ -115,6 +115,17 @@ inline const World& world() {
   return one;
 }
 
+// A run of 40 steps of the world's data, evaluated twice, by NAME.toml, which holds `config`.
+inline fs::path short_run(const std::string& name, const std::string& config) {
+  const fs::path file = world().at(name + ".toml"), made = world().at(name);
+  put(file, config);
+  const ProgramResult result =
+      run_program(on_one_thread({"train", file, "--data", world().data(), "--out", made,
+                                 "--train.steps=40", "--evaluate.every=20", "--quiet"}));
+  EXPECT_EQ(result.status, 0) << result.err;
+  return made;
+}
+
 // The answer of a verb that must succeed, with nothing else on standard output.
 inline Json answer_of(Words arguments) {
   arguments.emplace_back("--json");
