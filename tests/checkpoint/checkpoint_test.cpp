@@ -173,10 +173,12 @@ TEST_F(CheckpointTest, SaysWhatElseAPathIs) {
   expect_in(why("file"), {"file", "expected the folder"});
   put("data/dataset.json", "{}");
   expect_in(why("data"), {"data", "is a data set"});
-  put("gpt/config.json", R"({"model_type": "gpt2"})");
-  expect_in(why("gpt"), {"gpt", "'gpt2'", "'pointwork'"});
+  put("bert/config.json", R"({"model_type": "bert"})");
+  expect_in(why("bert"), {"bert/config.json", "model_type must be one of gpt2", "\"bert\""});
   put("broken/config.json", "{");
-  expect_in(why("broken"), {"broken", "'unknown'"});
+  expect_in(why("broken"), {"broken/config.json", "it is not valid JSON"});
+  put("vague/config.json", "{}");
+  expect_in(why("vague"), {"vague/config.json", "has no model_type"});
   put("ours/config.json", R"({"model_type": "pointwork"})");
   expect_in(why("ours"), {"ours", "manifest.json is missing"});
   put("nothing/readme", "");

@@ -97,6 +97,11 @@ Config random_config() {
         attention.head_dim = 2 * std::max<int64_t>(1, attention.head_dim / 2);
         attention.num_key_value_heads = *rc::gen::element<int64_t>(0, 1);
         attention.partial_rotary_factor = 1;
+        RopeScalingConfig& scaling = attention.rope_scaling;
+        if (scaling.high_freq_factor <= scaling.low_freq_factor)
+          scaling.low_freq_factor = scaling.high_freq_factor / 2;
+        if (scaling.high_freq_factor <= scaling.low_freq_factor)
+          scaling.low_freq_factor = 1, scaling.high_freq_factor = 4;
         if (attention.projection_route) {
           ProjectionRouteConfig& route = attention.projection_route.emplace();
           TokenChoiceConfig::fields(route, fill);

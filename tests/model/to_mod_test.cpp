@@ -37,7 +37,7 @@ TEST(ToMod, RoutesTheChosenLayers) {
   EXPECT_EQ(mod.route.weight, RouterWeight::tanh);
   EXPECT_EQ(mod.route.capacity_schedule,
             (CapacityScheduleConfig{.start = 1, .steps = 40, .values = 16}));
-  EXPECT_EQ(to_mod(dense_config(), {.layers = {.every = 4, .offset = 2}}).model.layers.repeat,
+  EXPECT_EQ(layer_names(to_mod(dense_config(), {.layers = {.every = 4, .offset = 2}}).model),
             (std::vector<std::string>{"dense", "dense", "mod", "dense"}));
   EXPECT_EQ(remarks(to_mod(dense_config(), {.steps = 5})), remarks(dense_config()));
 }

@@ -69,13 +69,26 @@ inline Tensor normed(const Tensor& x, const pointwork::Norm& norm, const ModelCo
   return normed(x, norm.weight, norm.bias, model.norm == NormKind::layernorm, model.norm_eps);
 }
 
-// Pairs (i, i + dims / 2) turned by position · theta^(−2i / dims).
-inline Tensor rotated(const Tensor& x, int64_t position, int64_t dims, double theta) {
+// theta^(−2i / dims), stretched: low frequencies divided by a factor (Llama 3), or all.
+inline double frequency(const AttentionConfig& config, int64_t i, int64_t dims) {
+  const double f =
+      std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
+  const RopeScalingConfig& r = config.rope_scaling;
+  if (r.kind == RopeScalingKind::none) return f;
+  if (r.kind == RopeScalingKind::linear) return f / r.factor;
+  const double turns = static_cast<double>(r.original_max_position_embeddings) * f / (2 * M_PI);
+  const double smooth =
+      std::clamp((turns - r.low_freq_factor) / (r.high_freq_factor - r.low_freq_factor), 0.0, 1.0);
+  return smooth * f + (1 - smooth) * f / r.factor;
+}
+
+// Pairs (i, i + dims / 2) turned by position · frequency.
+inline Tensor rotated(const Tensor& x, int64_t position, int64_t dims,
+                      const AttentionConfig& config) {
   const int64_t half = dims / 2;
   Tensor c = torch::empty({half}, torch::kFloat64), s = torch::empty_like(c);
   for (int64_t i = 0; i < half; ++i) {
-    const double angle = static_cast<double>(position) *
-                         std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
+    const double angle = static_cast<double>(position) * frequency(config, i, dims);
     c[i] = std::cos(angle);
     s[i] = std::sin(angle);
   }
@@ -104,8 +117,7 @@ inline Stream mixed_rows(const pointwork::Attention& a, const AttentionConfig& c
     for (int64_t h = 0; h < count; ++h) {
       Tensor head = whole.slice(0, h * size, (h + 1) * size);
       if (config.qk_norm == QkNorm::head) head = normed(head, weight, {}, false, model.norm_eps);
-      all.push_back(config.rope_theta > 0 ? rotated(head, position, turned, config.rope_theta)
-                                          : head);
+      all.push_back(config.rope_theta > 0 ? rotated(head, position, turned, config) : head);
     }
     return all;
   };
@@ -146,7 +158,7 @@ inline Stream attention(const pointwork::Attention& a, const AttentionConfig& co
                         const ModelConfig& model, const Stream& x, const Places& at) {
   Stream projected, out;
   for (const Tensor& row : x)
-    projected.push_back(affine(a.qkv, normed(row, *a.norm, model), a.qkv_bias));
+    projected.push_back(affine(a.qkv, a.norm ? normed(row, *a.norm, model) : row, a.qkv_bias));
   const std::vector<bool> all(x.size(), true);
   for (const Tensor& mixed : mixed_rows(a, config, model, projected, at, all)) {
     const Tensor delta = affine(a.output, mixed, a.output_bias);
@@ -305,8 +317,16 @@ inline Stream delta(const Config& config, const std::string& name, const torch::
     return sum;
   }
   if (const auto* c = std::get_if<ParallelConfig>(&form)) {
+    // With the norm outside, the first child, all others read the same normalised rows.
+    const bool outside = c->norm == ParallelNorm::outside;
+    Stream read = x;
+    if (outside) {
+      const auto& norm = dynamic_cast<const pointwork::Norm&>(*children[0].value());
+      for (Tensor& row : read) row = normed(row, norm, config.model);
+    }
     for (size_t i = 0; i < c->of.size(); ++i)
-      sum = plus(sum, delta(config, c->of[i], *children[i].value(), x, at, pass, round));
+      sum =
+          plus(sum, delta(config, c->of[i], *children[i + outside].value(), read, at, pass, round));
     return sum;
   }
   if (const auto* c = std::get_if<RepeatConfig>(&form)) {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "pointwork/report/sections.h"
+#include "pointwork/report/units.h"
 
 namespace pointwork::test {
 namespace {
@@ -36,7 +37,8 @@ TEST(CapacitySection, IsThereWhereACapacityMoved) {
   EXPECT_EQ(count(page, "class=ring"), 3u);
   EXPECT_EQ(count(page, "<g class='run c1'>"), 1u);
   EXPECT_EQ(count(page, "<g class='run c0'>"), 0u);
-  EXPECT_NE(page.find("<title>step 20: 50.0 %, loss 3.5000</title>"), std::string::npos);
+  EXPECT_NE(page.find("<title>step 20: " + percent(0.5, 1) + ", loss 3.5000</title>"),
+            std::string::npos);
   // From a full capacity on the left, at the frame's edge, to none on the right.
   EXPECT_NE(page.find("<path class=line d='M36 "), std::string::npos);
   EXPECT_NE(page.find("cx='318'"), std::string::npos);

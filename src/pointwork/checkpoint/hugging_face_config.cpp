@@ -217,6 +217,9 @@ class Reader {
     if (type_ == "olmoe") {
       a.qk_norm = QkNorm::projection;
       if (keys_.take("clip_qkv")) keys_.refuse("clip_qkv", "null");
+      if (a.head_dim > 0)
+        keys_.refuse("head_dim", concat("hidden_size / num_attention_heads in this class, ",
+                                        m.hidden_size / a.num_attention_heads));
     }
     return a;
   }

@@ -118,6 +118,10 @@ namespace {
 std::set<const at::TensorImpl*> wide_parameters(const Model& model) {
   std::set<const at::TensorImpl*> wide;
   for (const auto& module : model.modules(false)) {
+    if (const auto* features = dynamic_cast<const RouterFeatures*>(module.get())) {
+      for (const Tensor& parameter : features->parameters())
+        wide.insert(parameter.unsafeGetTensorImpl());
+    }
     if (const auto* by_token = dynamic_cast<const TokenRouter*>(module.get())) {
       for (const Tensor& parameter : by_token->parameters())
         wide.insert(parameter.unsafeGetTensorImpl());
