@@ -59,7 +59,8 @@ ProgramResult run_program(const std::vector<std::string>& arguments,
   const auto begin = Clock::now();
   bool signalled = options.signal == 0;
   int status = 0;
-  while (waitpid(child, &status, WNOHANG) == 0) {
+  rusage usage{};
+  while (wait4(child, &status, WNOHANG, &usage) == 0) {
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (!signalled && seconds >= options.signal_after) {
       kill(child, options.signal);
@@ -71,6 +72,11 @@ ProgramResult run_program(const std::vector<std::string>& arguments,
   }
   ProgramResult result;
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  result.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+  result.peak_memory_bytes = 1024LL * usage.ru_maxrss;
   result.out = take(out);
   result.err = take(err);
   std::filesystem::remove_all(folder);

@@ -11,6 +11,8 @@ namespace pointwork::test {
 struct ProgramResult {
   int status = 0;  // exit status, or 128 + the signal that ended it
   std::string out, err;
+  double cpu_seconds = 0;  // of all its threads
+  long long peak_memory_bytes = 0;
 };
 
 struct ProgramOptions {

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -38,7 +39,7 @@ const std::map<std::string, int64_t>& dtypes() {
 uint64_t bytes_of(const std::string& here, const std::string& dtype,
                   const std::vector<int64_t>& shape) {
   const int64_t bits = dtype_bits(dtype);
-  check(bits > 0, here, "unknown dtype ", printable(dtype, 40));
+  if (bits == 0) fail(here, "unknown dtype ", printable(dtype, 40));
   check(shape.size() <= kHighestRank, here, "shape must be a list of at most ", kHighestRank,
         " sizes, found ", shape.size());
   uint64_t product = static_cast<uint64_t>(bits);
@@ -61,38 +62,43 @@ void check_name(const std::string& where, const std::string& name) {
         " bytes, more than ", kLongestName);
 }
 
-uint64_t whole(const std::string& where, const std::string& what, const Json& value) {
-  check(value.is_number_unsigned(), where, what, " must be a whole number of at least 0, found ",
-        printable(value.dump(), 40));
+uint64_t whole(const char* what, const Json& value) {
+  if (!value.is_number_unsigned())
+    fail(what, " must be a whole number of at least 0, found ", printable(value.dump(), 40));
   return value.get<uint64_t>();
+}
+
+// A header has up to a few hundred thousand entries, so errors' words are made where there is one.
+void read_value(const Json& value, TensorEntry& entry) {
+  check(value.is_object() && value.size() == 3 && value.contains("dtype") &&
+            value.contains("shape") && value.contains("data_offsets"),
+        "must have exactly dtype, shape and data_offsets");
+  const Json &dtype = value["dtype"], &shape = value["shape"], &offsets = value["data_offsets"];
+  if (!dtype.is_string()) fail("dtype must be text, found ", printable(dtype.dump(), 40));
+  entry.dtype = dtype.get<std::string>();
+  if (!shape.is_array()) fail("shape must be a list of sizes, found ", printable(shape.dump(), 40));
+  for (const Json& extent : shape) {
+    const uint64_t n = whole("a size", extent);
+    check(n <= INT64_MAX, "its shape has more elements than can be counted");
+    entry.shape.push_back(static_cast<int64_t>(n));
+  }
+  const uint64_t size = bytes_of("", entry.dtype, entry.shape);
+  check(offsets.is_array() && offsets.size() == 2, "data_offsets must be a list of two offsets");
+  entry.begin = whole("an offset", offsets[0]);
+  entry.end = whole("an offset", offsets[1]);
+  check(entry.begin <= entry.end && entry.end - entry.begin == size, "its offsets [", entry.begin,
+        ", ", entry.end, "] do not hold the ", size, " bytes of its shape");
 }
 
 TensorEntry read_entry(const std::string& where, const std::string& name, const Json& value) {
   TensorEntry entry;
   entry.name = name;
   check_name(where, name);
-  const std::string here = concat(where, "tensor '", printable(name), "': ");
-  check(value.is_object() && value.size() == 3 && value.contains("dtype") &&
-            value.contains("shape") && value.contains("data_offsets"),
-        here, "must have exactly dtype, shape and data_offsets");
-  check(value["dtype"].is_string(), here, "dtype must be text, found ",
-        printable(value["dtype"].dump(), 40));
-  entry.dtype = value["dtype"].get<std::string>();
-  check(value["shape"].is_array(), here, "shape must be a list of sizes, found ",
-        printable(value["shape"].dump(), 40));
-  for (const Json& extent : value["shape"]) {
-    const uint64_t n = whole(here, "a size", extent);
-    check(n <= INT64_MAX, here, "its shape has more elements than can be counted");
-    entry.shape.push_back(static_cast<int64_t>(n));
+  try {
+    read_value(value, entry);
+  } catch (const Error& error) {
+    fail(where, "tensor '", printable(name), "': ", error.what());
   }
-  const uint64_t size = bytes_of(here, entry.dtype, entry.shape);
-  const Json& offsets = value["data_offsets"];
-  check(offsets.is_array() && offsets.size() == 2, here,
-        "data_offsets must be a list of two offsets");
-  entry.begin = whole(here, "an offset", offsets[0]);
-  entry.end = whole(here, "an offset", offsets[1]);
-  check(entry.begin <= entry.end && entry.end - entry.begin == size, here, "its offsets [",
-        entry.begin, ", ", entry.end, "] do not hold the ", size, " bytes of its shape");
   return entry;
 }
 
@@ -115,6 +121,24 @@ std::string_view header_of(const std::string& where, std::span<const std::byte> 
   return json;
 }
 
+// Each name of the header with its value, one at a time: the tree of a whole header of many tensors
+// would take ten times its bytes.
+void each_entry(std::string_view text,
+                const std::function<void(const std::string&, const Json&)>& use) {
+  std::string name;
+  const auto heard = [&](int depth, Json::parse_event_t event, Json& value) {
+    using Event = Json::parse_event_t;
+    if (depth != 1 || event == Event::object_start || event == Event::array_start) return true;
+    if (event == Event::key) {
+      name = value.get<std::string>();
+      return true;
+    }
+    use(name, value);
+    return false;  // so it is forgotten
+  };
+  [[maybe_unused]] const Json nothing = Json::parse(text, heard);
+}
+
 }  // namespace
 
 int64_t dtype_bits(const std::string& dtype) {
@@ -131,18 +155,17 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
 
   const std::string fault = json_fault(text, kDeepest);
   check(fault.empty(), where, "its header ", fault);
-  const Json header = Json::parse(text);
-  for (const auto& [name, value] : header.items()) {
+  each_entry(text, [&](const std::string& name, const Json& value) {
     if (name != kMetadata) {
       tensors_.push_back(read_entry(where, name, value));
-      continue;
+      return;
     }
     check(value.is_object(), where, kMetadata, " must be a table of texts");
     for (const auto& [key, text_value] : value.items()) {
       check(text_value.is_string(), where, kMetadata, ".", printable(key), " must be text");
       metadata_[key] = text_value.get<std::string>();
     }
-  }
+  });
   std::stable_sort(tensors_.begin(), tensors_.end(),
                    [](const TensorEntry& a, const TensorEntry& b) {
                      return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
@@ -150,8 +173,9 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
   uint64_t at = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const TensorEntry& entry = tensors_[i];
-    check(entry.begin == at, where, "tensor '", printable(entry.name), "' begins at byte ",
-          entry.begin, ", but must at ", at, ": tensors may neither overlap nor leave a hole");
+    if (entry.begin != at)
+      fail(where, "tensor '", printable(entry.name), "' begins at byte ", entry.begin,
+           ", but must at ", at, ": tensors may neither overlap nor leave a hole");
     at = entry.end;
     index_[entry.name] = i;
   }
