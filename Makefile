@@ -1,6 +1,6 @@
 # Thin: each target does its own set-up and calls CMake or a script.
 .DEFAULT_GOAL := help
-.PHONY: help quickstart build test bench format check clean
+.PHONY: help quickstart build test parity bench format check clean
 
 PRESET ?= release
 # A compile of LibTorch's headers takes up to 2 GB.
@@ -25,6 +25,12 @@ test: ## build and run every test; PRESET=debug or asan for these builds
 	cmake --preset $(PRESET:release=test)
 	cmake --build --preset $(PRESET:release=test) -j $(JOBS)
 	scripts/run_tests.py build/$(PRESET)
+
+parity: ## compare with Hugging Face's transformers on fresh models of every class (installs about 6 GB)
+	scripts/setup.sh --tests --oracles
+	cmake --preset test
+	cmake --build --preset test -j $(JOBS) --target pointwork test_checkpoint
+	.venv/bin/python tests/checkpoint/parity_live.py build/release
 
 bench: ## run the benchmarks: ratios to peers and to the arithmetic floor
 	scripts/setup.sh --tests

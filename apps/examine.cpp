@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "pointwork/base/check.h"
+#include "pointwork/checkpoint/llama2c.h"
 #include "pointwork/data/describe.h"
 #include "pointwork/files/file.h"
 #include "pointwork/files/manifest.h"
@@ -21,6 +22,14 @@ void gather(Examination& found, const std::function<void()>& read) {
   } catch (const Error& error) {
     found.problems.push_back(error.what());
   }
+}
+
+std::string first_bytes(const fs::path& path, size_t count) {
+  std::string bytes(count, '\0');
+  std::ifstream in(path, std::ios::binary);
+  in.read(bytes.data(), static_cast<std::streamsize>(count));
+  bytes.resize(static_cast<size_t>(in.gcount()));
+  return bytes;
 }
 
 Json tensors_of(const SafetensorsFile& file) {
@@ -121,6 +130,22 @@ Examination examine_tokenizer(const fs::path& path) {
   return found;
 }
 
+// A .bin may be llama2.c's model, whose length gives it away, its tokenizer, or a pickle.
+Examination examine_binary(const fs::path& path) {
+  const std::string first = first_bytes(path, 4);
+  check(first != "PK\3\4" && !first.starts_with("\x80\x02"), path.string(),
+        " is a pickle, which can run any program and is not read (transformers' save_pretrained "
+        "writes safetensors)");
+  try {
+    const Llama2cFile file(path);
+    Examination found{.kind = "llama2.c checkpoint"};
+    found.facts["config"] = Json::parse(to_json(file.config()));
+    return found;
+  } catch (const Error&) {
+    return examine_tokenizer(path);
+  }
+}
+
 Examination examine_safetensors(const fs::path& path) {
   Examination found{.kind = "safetensors"};
   gather(found, [&] {
@@ -153,12 +178,16 @@ Examination examine(const fs::path& path) {
       if (fs::exists(path / part)) return examine_checkpoint(path);
     }
     if (fs::exists(path / "dataset.json")) return examine_dataset(path);
-    if (fs::exists(path / "tokenizer.json")) return examine_tokenizer(path);
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model"}) {
+      if (fs::exists(path / name)) return examine_tokenizer(path);
+    }
     fail(path.string(), ": neither a run, a checkpoint, a data set nor a tokenizer");
   }
   if (path.extension() == ".safetensors") return examine_safetensors(path);
-  if (path.extension() == ".json") return examine_tokenizer(path);
-  fail(path.string(), ": expected a folder, a tokenizer.json or a .safetensors file");
+  if (path.extension() == ".json" || path.extension() == ".model") return examine_tokenizer(path);
+  if (path.extension() == ".bin") return examine_binary(path);
+  fail(path.string(),
+       ": expected a folder, a tokenizer (.json, .model, .bin) or a .safetensors file");
 }
 
 }  // namespace pointwork::app

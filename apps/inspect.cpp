@@ -1,8 +1,9 @@
-// inspect and verify: what a path is, and whether it is whole.
+// inspect and verify: what a path is, and whether it is whole; where two sets of weights differ.
 
 #include <algorithm>
 #include <cstdio>
 
+#include "apps/against.h"
 #include "apps/common.h"
 #include "apps/examine.h"
 #include "pointwork/base/check.h"
@@ -76,21 +77,39 @@ int answer(const std::string& verb, const std::string& path, const Common& commo
 Run add_inspect(CLI::App& command, Common& common) {
   const auto path = std::make_shared<std::string>();
   command
-      .add_option("PATH", *path,
-                  "a run, a checkpoint, a data set, a tokenizer or a .safetensors file")
+      .add_option(
+          "PATH", *path,
+          "a run, a checkpoint, a Hugging Face folder, a data set, a tokenizer (tokenizer.json, "
+          "SentencePiece's .model, llama2.c's .bin) or a .safetensors file")
       ->required();
+  const auto other = std::make_shared<std::string>();
+  command
+      .add_option("--against", *other,
+                  "other weights, compared with PATH's tensor by tensor: a run, a checkpoint, a "
+                  "Hugging Face folder or a .safetensors file")
+      ->type_name("PATH");
   command.footer(
+      "--against lists the names that only one has, and the tensors that differ, by their largest "
+      "difference |a - b| (relative: of\n"
+      "|a - b| / max(|a|, |b|)). Names are compared as they stand in the files. Status 1 if "
+      "anything differs.\n"
       "Examples:\n"
       "  pointwork inspect quickstart/bible/mod\n"
-      "  pointwork inspect quickstart/bible/data --json");
-  return [=, &common] { return answer("inspect", *path, common, true); };
+      "  pointwork inspect quickstart/bible/data --json\n"
+      "  pointwork inspect quickstart/bible/mod --against quickstart/bible/dense");
+  return [=, &common] {
+    return other->empty() ? answer("inspect", *path, common, true)
+                          : inspect_against(*path, *other, common);
+  };
 }
 
 Run add_verify(CLI::App& command, Common& common) {
   const auto path = std::make_shared<std::string>();
   command
-      .add_option("PATH", *path,
-                  "a run, a checkpoint, a data set, a tokenizer or a .safetensors file")
+      .add_option(
+          "PATH", *path,
+          "a run, a checkpoint, a Hugging Face folder, a data set, a tokenizer (tokenizer.json, "
+          "SentencePiece's .model, llama2.c's .bin) or a .safetensors file")
       ->required();
   command.footer(
       "Hashes guard against damage, not against tampering. Status 1 if anything is wrong.\n"

@@ -61,6 +61,10 @@ std::map<std::string, std::set<std::string>> read_index(const fs::path& path) {
 
 WeightFiles::WeightFiles(const fs::path& folder) {
   std::error_code error;
+  if (fs::is_regular_file(folder, error)) {
+    open(folder);
+    return;
+  }
   const bool whole = fs::exists(folder / kWhole, error), index = fs::exists(folder / kIndex, error);
   check(!(whole && index), folder.string(), " has both ", kWhole, " and ", kIndex,
         ": it is not clear which holds the weights");
@@ -71,9 +75,10 @@ WeightFiles::WeightFiles(const fs::path& folder) {
   }
   const auto shards = read_index(folder / kIndex);
   files_.reserve(shards.size());  // entries are pointed to
-  for (const auto& [shard, tensors] : shards) {
+  for (const auto& [shard, tensors] : shards)
     check(fs::exists(folder / shard, error), folder.string(), ": the shard ", printable(shard),
           ", which ", kIndex, " names, is missing");
+  for (const auto& [shard, tensors] : shards) {
     open(folder / shard);
     const SafetensorsFile& file = files_.back();
     for (const std::string& name : tensors)
@@ -110,6 +115,11 @@ const WeightFiles::Place& WeightFiles::place(const std::string& name) const {
 
 std::string WeightFiles::file_of(const std::string& name) const {
   return files_[place(name).file].path().filename().string();
+}
+
+std::span<const std::byte> WeightFiles::bytes(const std::string& name) const {
+  const Place& at = place(name);
+  return files_[at.file].bytes(*at.entry);
 }
 
 Tensor WeightFiles::view(const std::string& name) const {

@@ -20,6 +20,7 @@ class WeightFiles {
   // Maps every file; reads headers alone. Error naming the file where one is missing or malformed,
   // where a tensor is in two shards, where the index and a shard do not name the same tensors, or
   // where there is nothing but pickles (then with the command that converts them).
+  // A .safetensors file by itself is taken too.
   explicit WeightFiles(const std::filesystem::path& folder);
 
   const TensorEntry* find(const std::string& name) const;           // null where there is none
@@ -29,8 +30,9 @@ class WeightFiles {
   // The mapped tensor itself, on the CPU: it must not be written, nor outlive this object. Error
   // where LibTorch has no such dtype.
   Tensor view(const std::string& name) const;
-  void forget(const std::string& name) const;  // see MappedFile
-  uint64_t bytes() const { return bytes_; }    // of all tensors
+  std::span<const std::byte> bytes(const std::string& name) const;  // as the file has them
+  void forget(const std::string& name) const;                       // see MappedFile
+  uint64_t bytes() const { return bytes_; }                         // of all tensors
   std::vector<std::filesystem::path> paths() const;
 
  private:
