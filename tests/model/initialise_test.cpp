@@ -213,6 +213,8 @@ of = "one"
   const auto weights = started(config);
   expect_normal("a predictor's qkv", weights.at("layers.0.predictor.qkv"), 0.02);
   expect_normal("a router's up", weights.at("layers.0.router.up"), 0.02);
+  expect_normal("a predictor's output", weights.at("layers.0.predictor.output"),
+                0.02 / std::sqrt(2.0 * 4));
   Model model(config);
   initialise(model, 1);
   convert(model, torch::kBFloat16, torch::kCPU);

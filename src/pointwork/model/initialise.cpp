@@ -76,7 +76,7 @@ bool is_feature(const std::string& parameter_name) {
 bool is_matrix(const std::string& parameter_name, const Tensor& parameter) {
   const std::string leaf = parameter_name.substr(parameter_name.rfind('.') + 1);
   // Norms and routers alone call theirs weight and bias; of experts they have two dimensions.
-  if (parameter_name.ends_with(".predictor.output") ||
+  if (parameter_name.ends_with(".router.predictor.output") ||
       parameter_name.ends_with(".router.round_embedding") || is_feature(parameter_name))
     return false;
   return parameter.dim() >= 2 && leaf != "weight" && leaf != "bias" && !ends_with(leaf, "_bias");
