@@ -20,7 +20,9 @@ class Exchanged : public testing::Test {
         "[branch.mlp]\nkind = \"mlp\"\nintermediate_size = 40\nhidden_act = \"swiglu\"\n"
         "[branch.dense]\nkind = \"chain\"\nof = [\"attention\", \"mlp\"]\n"
         "[train]\nsteps = 2\nbatch_size = 4\nsequence_length = 32\n");
-    answer_of({"train", config(), "--data", world().data(), "--out", run(), "--quiet"});
+    const ProgramResult trained = run_program(
+        on_one_thread({"train", config(), "--data", world().data(), "--out", run(), "--quiet"}));
+    ASSERT_EQ(trained.status, 0) << trained.err;
     answer_of({"convert", run(), theirs()});
   }
   static void TearDownTestSuite() { delete folder_; }
