@@ -158,7 +158,7 @@ TEST(HuggingFaceConfig, RefusesByNameWhatItCannotSay) {
           {"sliding_window"});
   refused("olmoe", {{"clip_qkv", 8.0}}, {"clip_qkv must be null, found 8.0"});
   refused("olmoe", {{"head_dim", 6}},
-          {"head_dim must be hidden_size / num_attention_heads", "3, found 6"});
+          {"head_dim must be hidden_size / num_attention_heads", "2, found 6"});
   refused("qwen2_moe", {{"mlp_only_layers", {3}}}, {"mlp_only_layers must be of layers 0 .. 2"});
   refused("mixtral", {{"num_local_experts", 1}}, {"num_local_experts must be at least 2"});
   refused("llama", {{"quantization_config", {{"bits", 4}}}},

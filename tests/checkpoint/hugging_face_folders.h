@@ -44,7 +44,10 @@ inline OrderedJson class_json(const std::string& type) {
   if (type == "mixtral") json.update({{"num_local_experts", 3}, {"num_experts_per_tok", 2}});
   if (type == "olmoe" || type == "qwen2_moe")
     json.update({{"num_experts", 3}, {"num_experts_per_tok", 2}, {"norm_topk_prob", false}});
-  if (type == "olmoe") json.erase("head_dim");
+  if (type == "olmoe") {
+    json["num_attention_heads"] = 6;
+    json.erase("head_dim");
+  }
   if (type == "qwen2_moe")
     json.update({{"moe_intermediate_size", 8},
                  {"shared_expert_intermediate_size", 14},
