@@ -46,8 +46,10 @@ Loaded load(const std::string& path, const Common& common, bool needs_tokenizer)
   std::optional<torch::Dtype> dtype;
   if (common.precision == "bfloat16") dtype = torch::kBFloat16;
   if (common.precision == "float32") dtype = torch::kFloat32;
-  Loaded loaded{open_checkpoint(path, [](const std::string& why) { note("warning: " + why); }),
-                nullptr, std::nullopt};
+  std::vector<std::string> warnings;  // told once nothing is wrong besides
+  Loaded loaded{
+      open_checkpoint(path, [&](const std::string& why) { warnings.push_back("warning: " + why); }),
+      nullptr, std::nullopt};
   // One of others that cannot be read: the ids still mean something to the model.
   const bool unread = loaded.checkpoint.foreign && loaded.checkpoint.tokenizer_hash.empty();
   if (std::filesystem::exists(loaded.checkpoint.tokenizer()) && (!unread || needs_tokenizer)) {
@@ -59,6 +61,7 @@ Loaded load(const std::string& path, const Common& common, bool needs_tokenizer)
   }
   check(!needs_tokenizer || loaded.tokenizer.has_value(), "checkpoint ",
         loaded.checkpoint.folder.string(), " has no tokenizer.json");
+  for (const std::string& warning : warnings) note(warning);
   loaded.model = load_model(loaded.checkpoint, device, dtype);
   return loaded;
 }

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "pointwork/config/grammar.h"
 #include "pointwork/ops/device.h"
 #include "pointwork/ops/rows.h"
@@ -149,6 +151,13 @@ TEST_P(Structure, WithCapacityOneAndNoWeightARouteIsNotThere) {
 // Every branch of the grammar, leaves too, inside a repeat of one round. Where routers count rounds
 // or keep a state through them the layers alone: theirs must stay the nearest repeat.
 Config once(Config config) {
+  std::set<std::string> shared;  // what reads the norm of a branch around it, and that branch
+  for (const auto& [name, branch] : config.branch) {
+    const auto* parallel = std::get_if<ParallelConfig>(&branch.form);
+    if (!parallel || parallel->norm == ParallelNorm::inside) continue;
+    shared.insert(name);
+    shared.insert(parallel->of.begin(), parallel->of.end());
+  }
   bool counts = false;
   for_each_route(config, [&](const RouteConfig& route) {
     counts = counts || route.stateful() || route.round_embedding || route.round_bias ||
@@ -163,10 +172,7 @@ Config once(Config config) {
         routed && (routed->route.num_experts > 1 || norm_outside(config, *routed)))
       continue;
     if (counts) continue;
-    // What reads the norm of the branch around it, too.
-    if (const auto* parallel = std::get_if<ParallelConfig>(&branch.form);
-        parallel && parallel->norm == ParallelNorm::outside)
-      continue;
+    if (shared.count(name)) continue;
     std::visit(
         [&](auto& form) {
           if constexpr (requires { form.of; }) {

@@ -66,6 +66,7 @@ Checkpoint open_foreign(const fs::path& folder,
   try {
     checkpoint.tokenizer_hash = Tokenizer::load(checkpoint.tokenizer()).hash();
   } catch (const Error& reason) {
+    checkpoint.tokenizer_hash.clear();
     if (note) note(concat("its tokenizer is not used: ", reason.what()));
   }
   return checkpoint;
