@@ -95,8 +95,7 @@ Run add_inspect(CLI::App& command, Common& common) {
       "anything differs.\n"
       "Examples:\n"
       "  pointwork inspect quickstart/bible/mod\n"
-      "  pointwork inspect quickstart/bible/data --json\n"
-      "  pointwork inspect quickstart/bible/mod --against quickstart/bible/dense");
+      "  pointwork inspect quickstart/bible/data --json");
   return [=, &common] {
     return other->empty() ? answer("inspect", *path, common, true)
                           : inspect_against(*path, *other, common);

@@ -115,7 +115,8 @@ TEST_F(WarmStart, MistakesAreNamed) {
   const std::string modules = folder_ / "modules.toml";
   refused({"--to-mod", "1.5"}, 2, {"--to-mod must be", "at most 1", "found '1.5'"});
   refused({"--to-mod", "0.5", "--upcycle", "4"}, 2, {"--assemble, --to-mod and --upcycle"});
-  refused({"--to-mod", "0.5", "--train.steps=4"}, 2, {"--train.steps", "without --assemble", "no such key"});
+  refused({"--to-mod", "0.5", "--train.steps=4"}, 2,
+          {"--train.steps", "without --assemble", "no such key"});
   refused({"--assemble", modules, "--start", "ordered"}, 2, {"--start must be"});
   refused({"--assemble", modules, "--branch.rounds.tims=4"}, 2,
           {"branch.rounds.tims", "did you mean 'branch.rounds.times'"});
