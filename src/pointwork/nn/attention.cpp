@@ -116,7 +116,8 @@ Tensor Attention::attend_chosen(const Tensor& projected, Route& route, Context& 
   if (!some) return mix(projected, ctx.rows, ctx, {});
   const Tensor takes = route.row_offset.slice(0, 1).gt(route.row_offset.slice(0, 0, -1));
   const Tensor choice = takes.to(torch::kInt32).sub(1).unsqueeze(1);
-  const Route inside = choose_one_expert({}, choice, torch::ones(choice.sizes()), ctx, {});
+  const Route inside = choose_one_expert(
+      {}, choice, torch::ones(choice.sizes(), choice.options().dtype(torch::kFloat32)), ctx, {});
   route.attending = inside.token;
   const RowIndex index{inside.token, inside.row_offset, inside.row_slot};
   if (!masked_) {
