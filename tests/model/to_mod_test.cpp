@@ -6,17 +6,6 @@
 namespace pointwork::test {
 namespace {
 
-const std::string kDense = R"(
-[branch.attention]
-kind = "attention"
-num_attention_heads = 4
-[branch.mlp]
-kind = "mlp"
-[branch.dense]
-kind = "chain"
-of = ["attention", "mlp"]
-)";
-
 Config dense_config() { return small_config(kDense, "layers = [\"dense\"]"); }
 
 std::string message_of(const Config& config, const ToModOptions& options) {
@@ -56,6 +45,16 @@ TEST(ToMod, TheFirstStepComputesWhatTheDenseModelDid) {
     const Seen later = look(*made, batch, Routing::training, nullptr, 2000);
     for (const LayerTrace& layer : later.layers)
       EXPECT_EQ(std::count(layer.entered.begin(), layer.entered.end(), 1), 12);
+  }
+}
+
+// A predictor that has learnt nothing yet lets every token in.
+TEST(ToMod, InferenceBeginsWithEveryToken) {
+  const auto made = to_mod(*lively_model(dense_config()), {.capacity = 0.125, .steps = 160});
+  const Ragged batch = uniform({random_tokens(24, 61), random_tokens(24, 62)});
+  for (const LayerTrace& layer : look(*made, batch, Routing::inference, nullptr, 12).layers) {
+    EXPECT_LT(layer.capacity, 1);
+    EXPECT_EQ(std::count(layer.entered.begin(), layer.entered.end(), 1), 48);
   }
 }
 

@@ -141,6 +141,19 @@ TEST(DepthRouter, APredictorStartsAtTheLogitOfItsCapacity) {
   }
 }
 
+// Where the capacity begins at 1, nobody is asked until it has fallen below.
+TEST(DepthRouter, APredictorStartsAtTheFirstCapacityThatLeavesRowsOut) {
+  const auto odds = [](double share) { return static_cast<float>(std::log(share / (1 - share))); };
+  const auto bias_of = [](double start) {
+    const DepthRouter router(
+        "mod", 8,
+        {.capacity = 0.25, .capacity_schedule = {.start = start, .steps = 40, .values = 4}});
+    return router.predictor->output_bias.item<float>();
+  };
+  EXPECT_FLOAT_EQ(bias_of(1), odds(0.75));
+  EXPECT_FLOAT_EQ(bias_of(0.5), odds(0.5));
+}
+
 TEST(DepthRouter, APredictorsLossReachesThePredictorAlone) {
   const auto router = router_of({.capacity = 0.25}, torch::kFloat64);
   Context ctx = context();

@@ -22,7 +22,8 @@ struct ToModOptions {
 Config to_mod(const Config& dense, const ToModOptions& options);
 
 // The same with weights, in the model's dtype and on its device: every one is kept, the router's
-// are 0, so that its factor is 1 and, at capacity 1, the model computes what it did.
+// are 0, so that its factor is 1 and, at capacity 1, the model computes what it did. A predictor
+// begins with the odds of the first capacity below 1, the same for every token.
 std::shared_ptr<Model> to_mod(const Model& dense, const ToModOptions& options);
 
 }  // namespace pointwork

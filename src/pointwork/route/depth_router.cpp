@@ -10,6 +10,17 @@
 
 namespace pointwork {
 
+namespace {
+
+// Of the first step at which the predictor is asked.
+double first_capacity(const RouteConfig& config) {
+  int64_t step = 0;
+  while (step < config.capacity_schedule.steps && capacity_at(config, step) >= 1) ++step;
+  return capacity_at(config, step);
+}
+
+}  // namespace
+
 Predictor::Predictor(int64_t size, double capacity, int64_t experts) {
   const int64_t half = std::max<int64_t>(1, size / 2);
   hidden = register_parameter("hidden", torch::empty({half, size}));
@@ -39,7 +50,8 @@ DepthRouter::DepthRouter(std::string name, int64_t size, const RouteConfig& conf
   }
   if (config_.choice == ChoiceKind::expert && config_.decode == CausalDecision::predictor) {
     predictor = register_module(
-        "predictor", std::make_shared<Predictor>(size, config_.capacity, config_.num_experts));
+        "predictor",
+        std::make_shared<Predictor>(size, first_capacity(config_), config_.num_experts));
   }
 }
 
