@@ -219,8 +219,9 @@ TEST(Generate, ServesBfloat16) {
     const Tokens prompts = {random_tokens(16, 1), random_tokens(13, 2), random_tokens(3, 3)};
     for (const auto& one : generate(*model, prompts, {.max_new_tokens = 9})) {
       EXPECT_EQ(one.tokens.size(), 9u);
-      if (std::string(name) != "dense_modern")
+      if (std::string(name) != "dense_modern") {
         EXPECT_TRUE(one.routed_share > 0 && one.routed_share < 1) << name;
+      }
     }
   }
 }
@@ -285,7 +286,9 @@ TEST(Generate, ATraceSaysWhoWentWhere) {
       }
       EXPECT_EQ(made[r].depth, depth_shares(want.layers, static_cast<int64_t>(all.size())));
       EXPECT_DOUBLE_EQ(made[r].routed_share, stood > 0 ? went / stood : 1);
-      if (std::string(name) != "dense") EXPECT_TRUE(went > 0 && went < stood);
+      if (std::string(name) != "dense") {
+        EXPECT_TRUE(went > 0 && went < stood);
+      }
     }
   }
 }

@@ -10,16 +10,6 @@
 namespace pointwork::test {
 namespace {
 
-const std::string kDense = R"(
-[branch.attention]
-kind = "attention"
-num_attention_heads = 4
-[branch.dense]
-kind = "chain"
-of = ["attention", "mlp"]
-[branch.mlp]
-kind = "mlp"
-)";
 const std::string kLayers = "layers = [\"dense\"]";
 
 Config dense_config(const std::string& mlp = "", const std::string& model_keys = "") {

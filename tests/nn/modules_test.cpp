@@ -11,17 +11,6 @@
 namespace pointwork::test {
 namespace {
 
-const std::string kLeaves = R"(
-[branch.attention]
-kind = "attention"
-num_attention_heads = 4
-[branch.mlp]
-kind = "mlp"
-[branch.dense]
-kind = "chain"
-of = ["attention", "mlp"]
-)";
-
 Config attention_config(const std::string& route) {
   return small_config(
       "[branch.mha]\nkind = \"attention\"\nqkv_bias = true\noutput_bias = true\nprojection_route = "
@@ -210,10 +199,10 @@ TEST(Modules, StateIsOfARowAndOfARepeat) {
 // Universal Transformer: repeats of one set of weights are what modules of one are without a route.
 TEST(Modules, OfOneAreSharedLayers) {
   const Config shared =
-      small_config(kLeaves + "[branch.rounds]\nkind = \"repeat\"\nof = \"dense\"\ntimes = 3\n",
+      small_config(kDense + "[branch.rounds]\nkind = \"repeat\"\nof = \"dense\"\ntimes = 3\n",
                    "layers = [\"rounds\"]");
   const Config modules = small_config(
-      kLeaves +
+      kDense +
           "[branch.mha]\nkind = \"attention\"\nnum_attention_heads = 4\nprojection_route = { "
           "num_experts = 1, weight = \"none\" }\n[branch.round]\nkind = \"chain\"\nof = [\"mha\", "
           "\"mlp\"]\n[branch.rounds]\nkind = \"repeat\"\nof = \"round\"\ntimes = 3\n",
@@ -261,7 +250,7 @@ TEST(Modules, AnAbsorbingSkipIsEarlyExit) {
 // Layer skip: a round of one block that rows pass by is MoD by token choice, round by round.
 TEST(Modules, ARepeatedSkipIsLayerSkip) {
   const Config config = small_config(
-      kLeaves +
+      kDense +
           "[branch.skip]\nkind = \"routed\"\nof = \"dense\"\nroute = { choice = \"token\", "
           "num_noop "
           "= 1, dropless = true, weight = \"none\" }\n[branch.rounds]\nkind = \"repeat\"\nof = "

@@ -44,6 +44,7 @@ std::vector<Variant> variants(const Config& config) {
 
 class EveryConfig : public ::testing::TestWithParam<NamedConfig> {};
 INSTANTIATE_TEST_SUITE_P(Nn, EveryConfig, ::testing::ValuesIn(all_configs()), name_of);
+INSTANTIATE_TEST_SUITE_P(Modules, EveryConfig, ::testing::ValuesIn(module_counts()), name_of);
 
 std::vector<Tensor> gradients_of(const Model& model, const Tensor& x, const Tensor& out) {
   for (const Tensor& p : model.parameters()) p.mutable_grad().reset();

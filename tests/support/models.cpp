@@ -5,19 +5,8 @@
 namespace pointwork::test {
 namespace {
 
-const std::string kLeaves = R"(
-[branch.attention]
-kind = "attention"
-num_attention_heads = 4
-[branch.mlp]
-kind = "mlp"
-[branch.dense]
-kind = "chain"
-of = ["attention", "mlp"]
-)";
-
 std::string mod(const std::string& route, const std::string& of = "dense") {
-  return kLeaves + "[branch.mod]\nkind = \"routed\"\nof = \"" + of + "\"\nroute = { " + route +
+  return kDense + "[branch.mod]\nkind = \"routed\"\nof = \"" + of + "\"\nroute = { " + route +
          " }\n";
 }
 
@@ -34,7 +23,7 @@ std::string moe(const std::string& route, const std::string& more = "",
 std::string modules(const std::string& route, const std::string& more = "",
                     const std::string& attention = "") {
   const bool own = more.find("num_experts") != std::string::npos;
-  return kLeaves + "[branch.mha]\nkind = \"attention\"\nnum_attention_heads = 4\n" + attention +
+  return kDense + "[branch.mha]\nkind = \"attention\"\nnum_attention_heads = 4\n" + attention +
          "projection_route = { num_noop = 1, " + (own ? "" : "num_experts = 3, ") + route +
          (more.empty() ? "" : ", " + more) + " }\n" +
          "[branch.ffn]\nkind = \"routed\"\nof = \"mlp\"\nnorm = \"inside\"\nroute = { choice = "
@@ -93,7 +82,7 @@ route = { capacity = 0.25 }
   const auto add = [&](const std::string& name, const std::string& body, const std::string& keys) {
     all.push_back({name, small_config(body, keys)});
   };
-  add("dense", kLeaves, dense);
+  add("dense", kDense, dense);
   add("dense_modern", rotary, modern + dense);
   add("mod_predictor", mod("capacity = 0.25"), kEveryOther);
   add("mod_router", mod("capacity = 0.25, decode = \"router\""), kEveryOther);
@@ -131,36 +120,35 @@ route = { capacity = 0.25 }
       "layers = [\"dense\", \"twice\"]");
   // A capacity that a few tokens find used up, in every phase that has one.
   const std::string tight = ", min_capacity = 1, eval_capacity_factor = ";
-  add("switch", kLeaves + moe("num_experts = 4, top_k = 1" + tight + "1.0"),
+  add("switch", kDense + moe("num_experts = 4, top_k = 1" + tight + "1.0"),
       kWithExperts + "\ninitializer = \"switch\"\ninitializer_scale = 2.0\n");
   add("switch_groups",
-      kLeaves + moe("num_experts = 3, group_size = 10, priority = \"probability\", "
-                    "capacity_rounding = \"ceil\"" +
-                    tight + "0.75"),
+      kDense + moe("num_experts = 3, group_size = 10, priority = \"probability\", "
+                   "capacity_rounding = \"ceil\"" +
+                   tight + "0.75"),
       kWithExperts);
-  add("switch_sequences", kLeaves + moe("num_experts = 3, capacity_per_sequence = 5"),
-      kWithExperts);
+  add("switch_sequences", kDense + moe("num_experts = 3, capacity_per_sequence = 5"), kWithExperts);
   add("moe_top2",
-      kLeaves + moe("num_experts = 4, top_k = 2, weight = \"renormalised\", dropless = true"),
+      kDense + moe("num_experts = 4, top_k = 2, weight = \"renormalised\", dropless = true"),
       kWithExperts);
   add("moe_second",
-      kLeaves + moe("num_experts = 4, top_k = 2, second_choice = \"threshold\", second_threshold = "
-                    "0.3, routed_scaling_factor = 2.5" +
-                    tight + "0.7"),
+      kDense + moe("num_experts = 4, top_k = 2, second_choice = \"threshold\", second_threshold = "
+                   "0.3, routed_scaling_factor = 2.5" +
+                   tight + "0.7"),
       kWithExperts);
   add("moe_bias",
-      kLeaves + moe("num_experts = 4, top_k = 2, score = \"sigmoid\", weight = \"renormalised\", "
-                    "dropless = true, balance = { bias_rate = 0.01, sequence_loss_weight = 0.01, "
-                    "z_loss_weight = 0.001 }"),
+      kDense + moe("num_experts = 4, top_k = 2, score = \"sigmoid\", weight = \"renormalised\", "
+                   "dropless = true, balance = { bias_rate = 0.01, sequence_loss_weight = 0.01, "
+                   "z_loss_weight = 0.001 }"),
       kWithExperts);
-  add("moe_straight", kLeaves + moe("num_experts = 3, weight = \"ste\""), kWithExperts);
-  add("moe_all", kLeaves + moe("num_experts = 2, top_k = 2, weight = \"none\", dropless = true"),
+  add("moe_straight", kDense + moe("num_experts = 3, weight = \"ste\""), kWithExperts);
+  add("moe_all", kDense + moe("num_experts = 2, top_k = 2, weight = \"none\", dropless = true"),
       kWithExperts);
   add("moe_modern",
       rotary + moe("num_experts = 3, top_k = 2, dropless = true", "norm = \"inside\"\n"),
       modern + kWithExperts);
   add("moe_shared",
-      kLeaves + moe("num_experts = 3, dropless = true", "norm = \"inside\"\n", "thin") +
+      kDense + moe("num_experts = 3, dropless = true", "norm = \"inside\"\n", "thin") +
           "[branch.thin]\nkind = \"mlp\"\nintermediate_size = 24\nbias = true\noutput_norm = "
           "true\n" +
           "[branch.both]\nkind = \"parallel\"\nof = [\"experts\", \"thin\"]\n" +
@@ -168,25 +156,25 @@ route = { capacity = 0.25 }
       "layers = { first = [\"dense\"], repeat = [\"shared\"] }");
   // A sigmoid weighs the expert that all share.
   add("moe_weighed",
-      kLeaves + moe("num_experts = 3, dropless = true") +
+      kDense + moe("num_experts = 3, dropless = true") +
           "[branch.weighed]\nkind = \"routed\"\nof = \"mlp\"\nnorm = \"outside\"\nroute = { "
           "capacity = 1.0, "
           "weight = \"sigmoid\", decode = \"router\" }\n" +
           "[branch.both]\nkind = \"parallel\"\nof = [\"experts\", \"weighed\"]\n" +
           "[branch.shared]\nkind = \"chain\"\nof = [\"attention\", \"both\"]\n",
       "layers = [\"dense\", \"shared\"]");
-  add("moe_one", kLeaves + moe("num_experts = 1, dropless = true"), kWithExperts);
+  add("moe_one", kDense + moe("num_experts = 1, dropless = true"), kWithExperts);
   add("moe_noops",
-      kLeaves +
+      kDense +
           moe("num_experts = 3, num_noop = 2, top_k = 2, weight = \"renormalised\", target_active "
               "= 1.0" +
               tight + "1.0"),
       kWithExperts);
   add("moe_copies",
-      kLeaves + moe("num_experts = 2, num_noop = 1, noop = \"copy\", top_k = 2, dropless = true"),
+      kDense + moe("num_experts = 2, num_noop = 1, noop = \"copy\", top_k = 2, dropless = true"),
       kWithExperts);
   add("expert_choice",
-      kLeaves +
+      kDense +
           "[branch.experts]\nkind = \"routed\"\nof = \"mlp\"\nroute = { num_experts = 3, capacity "
           "= "
           "0.4, weight = \"sigmoid\" }\n[branch.moe]\nkind = \"chain\"\nof = [\"attention\", "
@@ -202,7 +190,7 @@ route = { capacity = 0.25 }
       mod("capacity = 0.5", "moe") + moe("num_experts = 3, eval_capacity_factor = 3.0"),
       kEveryOther);
   add("moe_repeated",
-      kLeaves + moe("num_experts = 3" + tight + "1.5") +
+      kDense + moe("num_experts = 3" + tight + "1.5") +
           "[branch.twice]\nkind = \"repeat\"\nof = \"moe\"\ntimes = 2\n",
       "layers = [\"dense\", \"twice\"]");
   // Mixture-of-Modules: rounds of attention and mlp whose experts two routers assemble.
@@ -228,7 +216,7 @@ route = { capacity = 0.25 }
               "num_experts = 2, noop_key_value = \"masked\""),
       "norm = \"rmsnorm\"\n" + kRounds);
   add("mom_early_exit",
-      kLeaves +
+      kDense +
           "[branch.until]\nkind = \"routed\"\nof = \"dense\"\nroute = { choice = \"token\", "
           "num_noop = 1, absorbing = true, dropless = true }\n[branch.rounds]\nkind = "
           "\"repeat\"\nof = \"until\"\ntimes = 3\n",
@@ -239,19 +227,32 @@ route = { capacity = 0.25 }
           "original_max_position_embeddings = 16\n",
       modern + dense);
   add("parallel_norm",
-      kLeaves +
+      kDense +
           "[branch.side]\nkind = \"parallel\"\nof = [\"attention\", \"mlp\"]\nnorm = "
           "\"outside\"\n",
       "layers = [\"side\"]");
   add("moe_weighed_norm",
-      kLeaves + moe("num_experts = 3, dropless = true") +
+      kDense + moe("num_experts = 3, dropless = true") +
           "[branch.weighed]\nkind = \"routed\"\nof = \"mlp\"\nroute = { capacity = 1.0, weight = "
           "\"sigmoid\", decode = \"router\" }\n[branch.both]\nkind = \"parallel\"\nof = "
           "[\"experts\", \"weighed\"]\nnorm = \"outside\"\n[branch.shared]\nkind = "
           "\"chain\"\nof = [\"attention\", \"both\"]\n",
       "layers = [\"dense\", \"shared\"]");
-  add("parallel", kLeaves + "[branch.side]\nkind = \"parallel\"\nof = [\"attention\", \"mlp\"]\n",
+  add("parallel", kDense + "[branch.side]\nkind = \"parallel\"\nof = [\"attention\", \"mlp\"]\n",
       "layers = [\"side\"]");
+  return all;
+}
+
+std::vector<NamedConfig> module_counts() {
+  std::vector<NamedConfig> all;
+  for (const std::string k : {"1", "2", "3"}) {
+    for (const std::string skip : {"zero", "masked"}) {
+      const std::string route = "router = \"mlp\", router_size = 8, top_k = " + k +
+                                (k == "1" ? ", weight = \"raw\"" : ", weight = \"renormalised\"");
+      all.push_back({"mom_" + k + "_" + skip,
+                     small_config(modules(route, "noop_key_value = \"" + skip + "\""), kRounds)});
+    }
+  }
   return all;
 }
 
