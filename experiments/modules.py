@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """What does Mixture-of-Modules buy, and what does the first phase? Small models on equal tokens.
 
-usage: experiments/modules.py [--threads N] [--seeds 1 2 3] [--only NAME ...] [--table]
+usage: experiments/modules.py [--jobs N] [--threads N] [--seeds 1 2 3] [--only NAME ...] [--table]
 
 Dense; modules from scratch; in two phases, where a dense model is trained on half of the tokens and assembled, with routers from scratch (scrambled, the
 paper's) and with rounds that begin in the dense order (preserving); deep, compressed and thinned; one and two modules a round; and the loss as modules are
-taken away from either pool. 2e6 tokens a run in all, one to four minutes on two cores. Runs that were interrupted go on. Prints tables as Markdown.
+taken away from either pool. 6e6 tokens a run in all, two to six minutes on two cores. Runs that were interrupted go on. Prints a table as Markdown.
 """
 
 import json
@@ -34,11 +34,11 @@ VARIANTS = {
     "dense": ([], None),
     "scratch": (MODULES, None),
     "scrambled": (MODULES, "scrambled"),
-    "preserving": (MODULES + both(in_order_steps=60), "preserving"),
+    "preserving": (MODULES + both(in_order_steps=180), "preserving"),
     "scratch_two": (MODULES + TWO, None),
     "scrambled_two": (MODULES + TWO, "scrambled"),
     "deep": (MODULES + ["--branch.rounds.times=8"], "scrambled"),
-    "deep_preserving": (MODULES + ["--branch.rounds.times=8"] + both(in_order_steps=60), "preserving"),
+    "deep_preserving": (MODULES + ["--branch.rounds.times=8"] + both(in_order_steps=180), "preserving"),
     "compressed": (MODULES + TWO + ["--branch.rounds.times=2"], "scrambled"),
     "thinned": (MODULES + pools(2, 3), "scrambled"),
     "masked": (MODULES + ["--branch.mha.projection_route.noop_key_value=masked"], "scrambled"),
@@ -46,7 +46,7 @@ VARIANTS = {
     **{f"feed_forward_{n}": (MODULES + pools(4, n), "scrambled") for n in (3, 2, 1)},
 }
 ALL_SEEDS = {"dense", "scratch", "scrambled", "preserving"}
-HALF = "--train.tokens=1e6"
+HALF = "--train.tokens=3e6"
 
 
 def assembled(work, name, overrides, start, seed):
@@ -60,19 +60,22 @@ def assembled(work, name, overrides, start, seed):
 def runs(work, data):
     """{name: results of its seeds}, the first phase first."""
     options = work.options
-    results = {name: [] for name in ["half", *VARIANTS]}
-    for seed in options.seeds:
-        words = lambda overrides: [*overrides, f"--train.seed={seed}"]  # noqa: E731
-        half = work.run(f"half-{seed}", words([HALF]), data)
-        results["half"] += [half] if half else []
-        for name, (overrides, start) in VARIANTS.items():
-            if (options.only and name not in options.only) or (name not in ALL_SEEDS and seed != options.seeds[0]):
-                continue
+
+    def first_phase(seed):
+        return lambda: work.run(f"half-{seed}", [HALF, f"--train.seed={seed}"], data)
+
+    def task(name, seed):
+        def run():
+            overrides, start = VARIANTS[name]
             if start:
                 overrides = [HALF, *assembled(work, name, overrides, start, seed)]
-            result = work.run(f"{name}-{seed}", words(overrides), data)
-            results[name] += [result] if result else []
-    return results
+            return work.run(f"{name}-{seed}", [*overrides, f"--train.seed={seed}"], data)
+        return run
+
+    results = {"half": [one for one in work.side_by_side(map(first_phase, options.seeds)) if one]}
+    wanted = [(name, seed) for seed in options.seeds for name in VARIANTS
+              if (not options.only or name in options.only) and (name in ALL_SEEDS or seed == options.seeds[0])]
+    return results | suite.grouped(VARIANTS, wanted, work.side_by_side([task(*one) for one in wanted]))
 
 
 def skipped(run):

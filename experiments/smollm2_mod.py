@@ -51,11 +51,12 @@ def main():
             (work.out / "tokenizer" / "tokenizer.json").write_bytes((model / "tokenizer.json").read_bytes())
         data = work.dataset(megabytes=6)
         if not start.exists():
-            work.pointwork("convert", model, start, "--to-mod", CAPACITY, "--capacity-steps", options.steps * 9 // 10, "--quiet")
+            work.pointwork("convert", model, start, "--to-mod", CAPACITY, "--capacity-steps", 480, "--quiet")
         first = work.out / "first.json"
         if not first.exists():
             first.write_text(json.dumps({"dense": loss(work, model, data), "mod": loss(work, start, data)}))
         work.pointwork("train", start / "pointwork.toml", "--init", start, "--data", data, "--out", run, "--threads", options.threads, f"--train.steps={options.steps}",
+                       f"--branch.mod.route.capacity_schedule.steps={options.steps * 3 // 4}",
                        "--train.batch_size=1", f"--train.sequence_length={LENGTH}", f"--train.precision={options.precision}", "--optimizer.learning_rate=1e-4",
                        "--optimizer.weight_decay=0.0", "--schedule.warmup_steps=20", f"--evaluate.every={max(options.steps // 20, 1)}", "--evaluate.sequences=8",
                        f"--checkpoint.every={max(options.steps // 4, 1)}", "--checkpoint.keep_last=1")

@@ -1,6 +1,7 @@
 """What every experiment shares: a data set, runs that resume, evaluations, a table. See mixture_of_depths.py for one."""
 
 import argparse
+import concurrent.futures
 import json
 import math
 import os
@@ -20,11 +21,14 @@ def arguments(description, out):
     parser.add_argument("--wikipedia", default=os.path.join(os.environ.get("POINTWORK_DATA", str(ROOT / ".." / "shared" / "data")), "wikipedia-en"),
                         help="folder of wiki.train.txt.xz and wiki.valid.txt.xz")
     parser.add_argument("--out", default=str(ROOT / "runs" / out), help="where runs lie; finished ones are not run again")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, help="of a run (default: the cores, divided among the jobs)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; small models fill two cores better by two runs of one thread")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--only", nargs="+", help="names of variants")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table of what is there")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.threads = options.threads or max(1, len(os.sched_getaffinity(0)) // options.jobs)
+    return options
 
 
 class Suite:
@@ -88,20 +92,36 @@ class Suite:
         temporary.rename(result)
         return answer
 
+    def side_by_side(self, tasks):
+        """Results of calls, --jobs of them at a time; the first that fails ends the suite once those beside it are through."""
+        with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
+            waiting = [pool.submit(task) for task in tasks]
+            try:
+                return [one.result() for one in waiting]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
     def run_all(self, variants, data, one_seed=()):
         """{name: results of its seeds}, of those there are or can be had; `{out}` and `{seed}` in an override stand for this suite's."""
         options = self.options
-        results = {name: [] for name in variants}
+
+        def task(name, seed):
+            words = [word.replace("{out}", str(self.out)).replace("{seed}", str(seed)) for word in variants[name]]
+            return lambda: self.run(f"{name}-{seed}", [*words, f"--train.seed={seed}"], data)
+
         # Seed by seed, so that an interrupted suite has compared everything at least once.
-        for seed in options.seeds:
-            for name, overrides in variants.items():
-                if (options.only and name not in options.only) or (name in one_seed and seed != options.seeds[0]):
-                    continue
-                words = [word.replace("{out}", str(self.out)).replace("{seed}", str(seed)) for word in overrides]
-                result = self.run(f"{name}-{seed}", [*words, f"--train.seed={seed}"], data)
-                if result:
-                    results[name].append(result)
-        return results
+        wanted = [(name, seed) for seed in options.seeds for name in variants
+                  if (not options.only or name in options.only) and (name not in one_seed or seed == options.seeds[0])]
+        return grouped(variants, wanted, self.side_by_side([task(*one) for one in wanted]))
+
+
+def grouped(names, wanted, found):
+    """{name: the results there are}, of `found` for the (name, seed) that were `wanted`."""
+    results = {name: [] for name in names}
+    for (name, _), result in zip(wanted, found):
+        results[name] += [result] if result else []
+    return results
 
 
 def spread(values):
