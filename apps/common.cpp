@@ -73,7 +73,8 @@ SaveContent content_of(const Loaded& loaded) {
                       .dataset_hash = loaded.checkpoint.dataset_hash,
                       .end_of_text = {},
                       .trainer = {},
-                      .carried = {}};
+                      .carried = loaded.checkpoint.carried,
+                      .tokenizer_settings = loaded.checkpoint.tokenizer_settings};
   if (loaded.tokenizer) content.end_of_text = loaded.tokenizer->find_end_of_text();
   return content;
 }

@@ -80,6 +80,24 @@ TEST_F(Exchanged, EveryVerbTakesItAsItIs) {
   EXPECT_EQ(trained.status, 0) << trained.err;
 }
 
+TEST_F(Exchanged, ATokenizersSettingsOutliveTrainingAndRewriting) {
+  const fs::path chat = *folder_ / "chat", tuned = *folder_ / "tuned", mod = *folder_ / "chat-mod";
+  fs::copy(theirs(), chat, fs::copy_options::recursive);
+  put(chat / "tokenizer_config.json", R"({"model_max_length": 32})");
+  put(chat / "chat_template.jinja", "{{ messages[0].content }}\n");
+  const ProgramResult trained =
+      run_program(on_one_thread({"train", chat / "pointwork.toml", "--data", world().data(),
+                                 "--out", tuned, "--init", chat, "--quiet"}));
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  answer_of({"convert", tuned, *folder_ / "chat-back"});
+  answer_of({"convert", chat, mod, "--to-mod", "0.5"});
+  for (const char* file : {"tokenizer_config.json", "chat_template.jinja"}) {
+    EXPECT_EQ(read_file(*folder_ / "chat-back" / file), read_file(chat / file)) << file;
+    EXPECT_EQ(read_file(mod / file), read_file(chat / file)) << file;
+  }
+  EXPECT_EQ(answer_of({"verify", mod})["valid"], true);
+}
+
 TEST_F(Exchanged, WithoutATokenizerIdsStillWork) {
   const fs::path bare = *folder_ / "bare";
   fs::copy(theirs(), bare, fs::copy_options::recursive);

@@ -40,12 +40,24 @@ Json generation_config_in(const fs::path& folder) {
                                  : Json();
 }
 
+TokenizerSettings tokenizer_settings_in(const fs::path& folder) {
+  TokenizerSettings found;
+  std::error_code error;
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+                           "chat_template.jinja"}) {
+    const fs::path path = folder / name;
+    if (fs::is_regular_file(path, error)) found[name] = read_file(path, kLongestJson);
+  }
+  return found;
+}
+
 // Opens what has no hashes; a tokenizer that cannot be read is no reason to refuse the weights.
 Checkpoint open_foreign(const fs::path& folder,
                         const std::function<void(const std::string&)>& note) {
   Checkpoint checkpoint;
   checkpoint.folder = folder;
   checkpoint.foreign = std::make_shared<const HuggingFaceModel>(folder);
+  checkpoint.tokenizer_settings = tokenizer_settings_in(folder);
   checkpoint.config = checkpoint.foreign->config();
   checkpoint.dtype = checkpoint.foreign->dtype();
   const Json& json = checkpoint.foreign->json();
@@ -90,6 +102,7 @@ Checkpoint open_folder(const fs::path& folder) {
   checkpoint.tokenizer_hash = report.facts.value("tokenizer_hash", "");
   checkpoint.dataset_hash = report.facts.value("dataset_hash", "");
   checkpoint.end_tokens = end_tokens_of(generation_config_in(folder));
+  checkpoint.tokenizer_settings = tokenizer_settings_in(folder);
   if (fs::exists(folder / "config.json")) {
     const fs::path path = folder / "config.json";
     const Json json = parse_object(read_file(path, kLongestJson), path.string());

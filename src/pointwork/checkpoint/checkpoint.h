@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -21,6 +22,10 @@ struct TrainerFiles {
   nlohmann::ordered_json state;  // trainer/state.json
 };
 
+// What others' programs read of a tokenizer beside tokenizer.json (tokenizer_config.json, a chat's
+// template …): files by name, kept as they are.
+using TokenizerSettings = std::map<std::string, std::string>;
+
 struct SaveContent {
   int64_t step = 0;
   std::string tokenizer;       // tokenizer.json's text; "": none
@@ -29,6 +34,7 @@ struct SaveContent {
   std::optional<int64_t> end_of_text;
   std::optional<TrainerFiles> trainer;
   nlohmann::ordered_json carried = nullptr;  // see Checkpoint
+  TokenizerSettings tokenizer_settings;
 };
 
 // The folder appears whole or not at all. Error if it exists, unless `replace`.
@@ -47,6 +53,7 @@ struct Checkpoint {
   // What a Hugging Face folder said that a Config has no place for: {"config": config.json,
   // "generation_config": generation_config.json}; null where the model was never in one.
   nlohmann::ordered_json carried;
+  TokenizerSettings tokenizer_settings;
   std::shared_ptr<const HuggingFaceModel> foreign;  // null where it is ours
 
   std::filesystem::path tokenizer() const;  // need not be there

@@ -59,6 +59,7 @@ void describe_checkpoint(const std::filesystem::path& folder, const Config& conf
   write_file(folder / "config.json", config_json(config, dtype, content).dump(2) + "\n");
   write_file(folder / "generation_config.json", generation_config(content).dump(2) + "\n");
   if (!content.tokenizer.empty()) write_file(folder / "tokenizer.json", content.tokenizer);
+  for (const auto& [name, text] : content.tokenizer_settings) write_file(folder / name, text);
 }
 
 void seal_checkpoint(const std::filesystem::path& folder, const SaveContent& content) {

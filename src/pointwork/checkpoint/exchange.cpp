@@ -77,7 +77,8 @@ ExchangeResult to_pointwork(const Checkpoint& from, const fs::path& to,
                             .dataset_hash = from.dataset_hash,
                             .end_of_text = {},
                             .trainer = {},
-                            .carried = from.carried};
+                            .carried = from.carried,
+                            .tokenizer_settings = from.tokenizer_settings};
   return write_own(from.config, options.dtype.value_or(from.dtype),
                    own_tensors(from, own ? &*own : nullptr), content, files_beside(from.folder), to,
                    options.replace);

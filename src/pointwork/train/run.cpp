@@ -217,7 +217,8 @@ class Run {
                         .dataset_hash = dataset_hash_,
                         .end_of_text = {},
                         .trainer = std::move(files),
-                        .carried = start_.carried};
+                        .carried = start_.carried,
+                        .tokenizer_settings = start_.tokenizer_settings};
     if (const auto end = tokenizer_.find_end_of_text()) content.end_of_text = *end;
     // A folder of this step that is there was passed over as damaged.
     save_checkpoint(step_folder(checkpoints(), step), *start_.model, content, /*replace=*/true);

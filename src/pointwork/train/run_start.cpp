@@ -118,6 +118,7 @@ void take_checkpoint(const Checkpoint& checkpoint, const Config& config, const D
   start.model = load_model(checkpoint, device);
   start.trainer = load_trainer(checkpoint);
   start.carried = checkpoint.carried;
+  start.tokenizer_settings = checkpoint.tokenizer_settings;
 }
 
 // A run that begins anew: weights by the seed, those of --init, or what a teacher has of them.
@@ -128,6 +129,7 @@ void take_first_weights(const std::optional<Checkpoint>& init, const Config& con
     convert(model, init->dtype, torch::kCPU);
     load_weights(*init, model);
     start.carried = init->carried;
+    start.tokenizer_settings = init->tokenizer_settings;
     std::string others;
     for (const std::string& key : changed_keys(init->config, config)) {
       if (key.starts_with("model.") || key.starts_with("branch."))

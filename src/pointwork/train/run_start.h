@@ -19,9 +19,10 @@ struct RunStart {
   std::shared_ptr<Teacher> teacher;     // where there is one
   std::optional<TrainerFiles> trainer;  // where the run goes on
   nlohmann::ordered_json carried;       // see Checkpoint
-  std::vector<std::string> facts;       // for people: where its weights come from
-  bool existed = false;                 // the folder held a run
-  bool saved_here = false;              // the state to go on from is one of the run's checkpoints
+  TokenizerSettings tokenizer_settings;
+  std::vector<std::string> facts;  // for people: where its weights come from
+  bool existed = false;            // the folder held a run
+  bool saved_here = false;         // the state to go on from is one of the run's checkpoints
   bool has_validation = false;
 };
 
