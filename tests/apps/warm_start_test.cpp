@@ -125,6 +125,10 @@ TEST_F(WarmStart, MistakesAreNamed) {
   refused({"--assemble", modules, "--start", "preserving", "--branch.rounds.times=1"}, 1,
           {"in_order_steps needs a round for each of 2 experts, found 1"});
   refused({"--assemble", modules, "--model.hidden_size=64"}, 1, {"embedding must be"});
+  // Weights alone do not make a model another one.
+  expect_refused({"train", modules, "--data", world().data(), "--init", dense_, "--out", out_}, 1,
+                 {"dense", "of another model than the configuration", "`pointwork convert` makes"});
+  EXPECT_FALSE(fs::exists(out_));
 }
 
 }  // namespace

@@ -126,15 +126,22 @@ void take_first_weights(const std::optional<Checkpoint>& init, const Config& con
                         torch::Device device, RunStart& start) {
   Model& model = *start.model;
   if (init) {
-    convert(model, init->dtype, torch::kCPU);
-    load_weights(*init, model);
-    start.carried = init->carried;
-    start.tokenizer_settings = init->tokenizer_settings;
     std::string others;
     for (const std::string& key : changed_keys(init->config, config)) {
       if (key.starts_with("model.") || key.starts_with("branch."))
         others += (others.empty() ? "" : ", ") + key;
     }
+    convert(model, init->dtype, torch::kCPU);
+    try {
+      load_weights(*init, model);
+    } catch (const Error& error) {
+      if (others.empty()) throw;
+      fail(error.what(),
+           "; it is of another model than the configuration (`pointwork convert` makes experts, "
+           "modules or depths of a dense one)");
+    }
+    start.carried = init->carried;
+    start.tokenizer_settings = init->tokenizer_settings;
     start.facts.push_back(concat("the weights are those of ", init->folder.string(),
                                  others.empty() ? "" : ", which had other keys: ", others));
   } else {
