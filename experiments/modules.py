@@ -4,7 +4,8 @@
 usage: experiments/modules.py [--jobs N] [--threads N] [--seeds 1 2 3] [--only NAME ...] [--table]
 
 Dense; modules from scratch; in two phases, where a dense model is trained on half of the tokens and assembled, with routers from scratch (scrambled, the
-paper's) and with rounds that begin in the dense order (preserving); deep, compressed and thinned; one and two modules a round; and the loss as modules are
+paper's) and with rounds that begin in the dense order (preserving); routers that are told the round; deep, compressed and thinned; one and two modules a
+round; and the loss as modules are
 taken away from either pool. 6e6 tokens a run in all, two to six minutes on two cores. Runs that were interrupted go on. Prints a table as Markdown.
 """
 
@@ -33,6 +34,7 @@ TWO = both(top_k=2, weight="renormalised")
 VARIANTS = {
     "dense": ([], None),
     "scratch": (MODULES, None),
+    "scratch_rounds": (MODULES + both(round_embedding="true", round_bias="true"), None),
     "scrambled": (MODULES, "scrambled"),
     "preserving": (MODULES + both(in_order_steps=180), "preserving"),
     "scratch_two": (MODULES + TWO, None),
@@ -45,7 +47,7 @@ VARIANTS = {
     **{f"attention_{n}": (MODULES + pools(n, 4), "scrambled") for n in (3, 2, 1)},
     **{f"feed_forward_{n}": (MODULES + pools(4, n), "scrambled") for n in (3, 2, 1)},
 }
-ALL_SEEDS = {"dense", "scratch", "scrambled", "preserving"}
+ALL_SEEDS = {"dense", "scratch", "scratch_two", "scrambled", "preserving"}
 HALF = "--train.tokens=3e6"
 
 

@@ -76,7 +76,9 @@ TEST(Modules, TheRunKeepsWhatTokensChooseRoundByRound) {
     double paths = 0;
     for (const Json& path : branch["paths"]) paths += path["share"].get<double>();
     EXPECT_LE(paths, 1 + 1e-9);
-    if (branch["distinct_paths"] == branch["paths"].size()) EXPECT_NEAR(paths, 1, 1e-9);
+    if (branch["distinct_paths"] == branch["paths"].size()) {
+      EXPECT_NEAR(paths, 1, 1e-9);
+    }
   }
   expect_in(read_file(modules_run() / "report.html"),
             {"<h2>Modules</h2>", "<h5>mha, attention</h5>", "<h5>ffn, feed-forward</h5>",
