@@ -9,11 +9,12 @@ Pointwork and transformers build the model; safetensors only reads the tensors, 
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import time
+
+import needs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -31,16 +32,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    try:
-        import torch
-        import transformers
-        from safetensors import safe_open
-    except ImportError as error:
-        python = ROOT / ".venv" / "bin" / "python"
-        if os.environ.get("POINTWORK_PEERS_VENV") or not python.exists():
-            sys.exit(f"checkpoint.py: error: Python cannot import {error.name}; run scripts/setup.sh --oracles")
-        os.environ["POINTWORK_PEERS_VENV"] = "1"
-        os.execv(python, [str(python), *sys.argv])
+    needs.modules("--oracles", "torch", "transformers", "safetensors")
+    import torch
+    import transformers
+    from safetensors import safe_open
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     files = sorted(options.folder.glob("*.safetensors"))

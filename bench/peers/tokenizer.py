@@ -17,21 +17,11 @@ import sys
 import tempfile
 import time
 
+import needs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("POINTWORK_DATA") or ROOT.parent / "shared" / "data")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-
-
-def use_venv():
-    try:
-        import tiktoken  # noqa: F401
-        import tokenizers  # noqa: F401
-    except ImportError as error:
-        python = ROOT / ".venv" / "bin" / "python"
-        if os.environ.get("POINTWORK_PEERS_VENV") or not python.exists():
-            sys.exit(f"tokenizer.py: error: Python cannot import {error.name}; run scripts/setup.sh --tests")
-        os.environ["POINTWORK_PEERS_VENV"] = "1"
-        os.execv(python, [str(python), *sys.argv])
 
 
 def timed(work):
@@ -47,7 +37,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    use_venv()
+    needs.modules("--tests", "tiktoken", "tokenizers")
     import tiktoken
     from tiktoken.load import data_gym_to_mergeable_bpe_ranks
     from tiktoken_ext.openai_public import r50k_pat_str
