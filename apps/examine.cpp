@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "pointwork/base/check.h"
+#include "pointwork/checkpoint/fit.h"
 #include "pointwork/checkpoint/llama2c.h"
 #include "pointwork/data/describe.h"
 #include "pointwork/files/file.h"
@@ -50,8 +51,7 @@ Examination examine_checkpoint(const fs::path& folder) {
   if (!found.problems.empty()) return found;
   gather(found, [&] {
     const Checkpoint checkpoint = open_checkpoint(folder);
-    const std::shared_ptr<Model> model = load_model(checkpoint, torch::kCPU);
-    found.facts["parameters"] = model->parameter_count();
+    found.facts["parameters"] = check_weights(checkpoint);
     found.facts["dtype"] = dtype_name(checkpoint.dtype);
     found.facts["config"] = Json::parse(to_json(checkpoint.config));
     found.facts["resumable"] = fs::exists(folder / "trainer" / "state.json");

@@ -2,6 +2,7 @@
 
 #include "pointwork/base/check.h"
 #include "pointwork/checkpoint/describe.h"
+#include "pointwork/checkpoint/fit.h"
 #include "pointwork/files/file.h"
 #include "pointwork/files/hash.h"
 #include "pointwork/files/manifest.h"
@@ -214,30 +215,13 @@ void fill(const Checkpoint& checkpoint, TensorMap& targets) {
 
 void load_weights(const Checkpoint& checkpoint, Model& model) {
   const torch::NoGradGuard no_grad;
-  TensorMap targets = weights_of(model);
   if (checkpoint.foreign) {
+    TensorMap targets = weights_of(model);
     fill(checkpoint, targets);
     return;
   }
-  const WeightFiles saved(checkpoint.folder);
-  for (auto& [name, target] : targets) {
-    if (!saved.find(name))
-      refuse(checkpoint.folder,
-             concat("model.safetensors has no tensor '", name, "', which the config asks for"));
-    const Tensor source = saved.view(name);
-    if (source.sizes() != target.sizes() || source.scalar_type() != target.scalar_type()) {
-      refuse(checkpoint.folder,
-             concat("tensor '", name, "' must be ", target.toString(), " ", target.sizes(),
-                    " but is ", source.toString(), " ", source.sizes()));
-    }
-    target.copy_(source);
-    saved.forget(name);
-  }
-  for (const std::string& name : saved.names()) {
-    if (!targets.count(name))
-      refuse(checkpoint.folder,
-             concat("model.safetensors has a tensor '", name, "' that the config does not know"));
-  }
+  each_weight(checkpoint, model,
+              [](Tensor& target, const Tensor& source) { target.copy_(source); });
 }
 
 std::shared_ptr<Model> load_model(const Checkpoint& checkpoint, torch::Device device,
