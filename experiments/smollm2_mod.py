@@ -5,7 +5,7 @@ usage: experiments/smollm2_mod.py [--steps N] [--threads N] [--table]
 
 Needs the checkpoint of experiments/smollm2.py (made where it is not there). Compares the loss of the dense model with that of the converted one at its first
 step, trains on the first megabytes of Wikipedia while the capacity falls, and prints loss against capacity as Markdown; the run's report.html draws it.
-About twenty-five minutes on two cores. A run that was interrupted goes on.
+About twenty minutes on two cores. A run that was interrupted goes on.
 """
 
 import argparse
