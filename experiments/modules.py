@@ -5,7 +5,7 @@ usage: experiments/modules.py [--jobs N] [--threads N] [--seeds 1 2 3] [--only N
 
 Dense; modules from scratch; in two phases, where a dense model is trained on half of the tokens and assembled, with routers from scratch (scrambled, the
 paper's) and with rounds that begin in the dense order (preserving); routers that are told the round; deep, compressed and thinned; one and two modules a
-round; and the loss as modules are taken away from either pool. 6e6 tokens a run in all, two to six minutes on two cores. Runs that were interrupted go
+round; and the loss as modules are taken away from either pool. 6e6 tokens a run in all, four to fifteen minutes on one of two busy cores. Runs that were interrupted go
 on. Prints a table as Markdown.
 """
 

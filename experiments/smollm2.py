@@ -5,7 +5,7 @@ usage: experiments/smollm2.py [--out FOLDER] [--threads N] [--sequences N] [--te
 
 Needs scripts/setup.sh --oracles --smollm2. Makes the checkpoint where it is not there yet (tools/gguf_to_huggingface.py), then compares on the same float32
 weights: the ids of a whole file of WikiText-2, 20 continuations by the most likely token, the perplexity of the file's first sequences. Status 1 where
-ids or continuations differ, or perplexities in the fourth digit. Prints Markdown. Two minutes on two cores, with 64 sequences; about eight with all of the file.
+ids or continuations differ, or perplexities in the fourth digit. Prints Markdown. Four minutes on two cores, with 64 sequences.
 """
 
 import argparse

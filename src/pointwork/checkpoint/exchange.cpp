@@ -78,7 +78,7 @@ ExchangeResult to_pointwork(const Checkpoint& from, const fs::path& to,
                             .end_of_text = {},
                             .trainer = {},
                             .carried = from.carried,
-                            .tokenizer_settings = from.tokenizer_settings};
+                            .tokenizer_settings = {}};  // copied with the other files beside
   return write_own(from.config, options.dtype.value_or(from.dtype),
                    own_tensors(from, own ? &*own : nullptr), content, files_beside(from.folder), to,
                    options.replace);

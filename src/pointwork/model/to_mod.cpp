@@ -57,7 +57,7 @@ std::shared_ptr<Model> to_mod(const Model& dense, const ToModOptions& options) {
   const std::vector<int64_t> layers = chosen_layers(dense.config().model, options.layers);
   const auto weights = dense.named_parameters();
   for (auto& item : made->named_parameters()) {
-    if (item.key().ends_with(".router.weight") || item.key().ends_with(".predictor.output"))
+    if (item.key().ends_with(".router.weight") || item.key().ends_with(".router.predictor.output"))
       item.value().zero_();
     const std::string source = source_of(item.key(), layers);
     if (source.empty()) continue;
